@@ -1,0 +1,200 @@
+"""The configuration of one daemon: what a TOML file may say, and the defaults of everything else.
+
+Models only; reading a file and telling its errors with line and mend is in ``config_file.py``.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """Common rules: unknown keys are refused, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Rectangle(Section):
+    """A rectangle of the picture in whole pixels; x to the right, y down, from the top left."""
+
+    x: int = Field(ge=0, title="Left edge (px)")
+    y: int = Field(ge=0, title="Top edge (px)")
+    width: int = Field(ge=8, title="Width (px)")
+    height: int = Field(ge=8, title="Height (px)")
+
+
+class Camera(Section):
+    """Where frames come from."""
+
+    source: str = Field(
+        min_length=1,
+        title="Source",
+        description='A video file, a device such as /dev/v4l/by-id/..., "csi:0", "rtsp://...", '
+        'or "gst: <pipeline>".',
+    )
+    width: int | None = Field(None, ge=16, title="Wanted width of a live camera (px)")
+    height: int | None = Field(None, ge=16, title="Wanted height of a live camera (px)")
+    rate_hz: float | None = Field(
+        None, gt=0, le=1000, title="Wanted frame rate of a live camera (Hz)"
+    )
+    real_time: bool = Field(
+        True, title="Play a file at its own rate", description="false: as fast as possible."
+    )
+
+
+class Region(Rectangle):
+    """A part of the picture whose motion is measured. It should hold texture in x and y."""
+
+    name: Name
+
+
+class Magnification(Section):
+    """What the eye is shown."""
+
+    enabled: bool = Field(True, title="Magnify at all")
+    gain: Annotated[float, Field(ge=1, le=500, allow_inf_nan=False)] = Field(
+        20.0, title="Gain", description="Output motion = gain x input motion; 1 shows the input."
+    )
+    mode: Literal["static", "dynamic", "band-pass"] = Field(
+        "static",
+        title="Mode",
+        description="What motion is magnified: against a slowly following reference (static), "
+        "against the frame before (dynamic), or inside a frequency band (band-pass).",
+    )
+    low_hz: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        0.5, title="Lower edge of the pass band (Hz)"
+    )
+    high_hz: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        5.0, title="Upper edge of the pass band (Hz)"
+    )
+    reference_s: PositiveSeconds = Field(
+        20.0, title="Time constant with which the static reference follows the picture (s)"
+    )
+    area: Rectangle | None = Field(
+        None,
+        title="Part of the picture that is magnified",
+        description="The rest passes through unchanged; none means the whole picture.",
+    )
+    graph: Path | None = Field(None, title="Another streaming ONNX graph than the shipped one")
+    threads: int = Field(0, ge=0, le=64, title="Threads of the engine, 0 for its own choice")
+
+    @model_validator(mode="after")
+    def _band_is_ordered(self) -> "Magnification":
+        if self.low_hz >= self.high_hz:
+            raise ValueError(
+                f"low_hz = {self.low_hz:g} must be below high_hz = {self.high_hz:g}"
+            )
+        return self
+
+
+class Vibration(Section):
+    """How a window of displacement becomes numbers."""
+
+    window_s: PositiveSeconds = Field(10.0, title="Length of the spectrum's window (s)")
+    report_every_s: PositiveSeconds = Field(1.0, title="Time between two telemetry messages (s)")
+    level_s: PositiveSeconds = Field(
+        2.0, title="Length of the window for RMS and peak, which alerts are judged on (s)"
+    )
+
+
+class Alert(Section):
+    """A rule: when a quantity is too high for long enough, an alert is raised, and later ended."""
+
+    name: Name
+    regions: tuple[Name, ...] = Field((), title="Regions it watches; empty means all")
+    quantity: Literal["displacement_rms_px", "displacement_peak_px", "signal_to_noise"] = Field(
+        "signal_to_noise",
+        title="Quantity",
+        description="RMS or peak displacement about the window's mean (px, the larger of x and "
+        "y), or RMS displacement over the standard error of one measurement.",
+    )
+    raise_above: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        title="Raise above this value"
+    )
+    clear_below: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, title="Clear below this value; 0.8 of raise_above when not given"
+    )
+    raise_after_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        1.0, title="Time above the threshold before the alert is raised (s)"
+    )
+    clear_after_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        3.0, title="Time below the threshold before the alert is ended (s)"
+    )
+
+    @model_validator(mode="after")
+    def _thresholds_are_ordered(self) -> "Alert":
+        if self.clear_below is not None and self.clear_below > self.raise_above:
+            raise ValueError(
+                f"clear_below = {self.clear_below:g} must not be above "
+                f"raise_above = {self.raise_above:g}"
+            )
+        return self
+
+    @property
+    def clear_threshold(self) -> float:
+        return 0.8 * self.raise_above if self.clear_below is None else self.clear_below
+
+
+DEFAULT_ALERT = Alert(name="vibration", quantity="signal_to_noise", raise_above=3.0)
+
+
+class Mqtt(Section):
+    """The broker that alerts and telemetry go to."""
+
+    enabled: bool = Field(True, title="Publish at all")
+    host: str = Field("localhost", min_length=1, title="Broker's host")
+    port: int = Field(1883, ge=1, le=65535, title="Broker's port")
+    username: str | None = Field(None, title="User")
+    password_file: Path | None = Field(None, title="File that holds the password, and only it")
+    topic: str = Field(
+        "tremorscope", pattern=r"^[^+#\s/][^+#\s]*$", title="First level(s) of every topic"
+    )
+    keepalive_s: int = Field(15, ge=2, le=3600, title="MQTT keep-alive (s)")
+
+
+class Storage(Section):
+    """What is kept on this machine."""
+
+    directory: Path | None = Field(
+        None,
+        title="Folder for undelivered alerts",
+        description="None: $STATE_DIRECTORY under systemd, else ~/.local/state/tremorscope.",
+    )
+
+
+class Config(Section):
+    """Everything that one daemon, which serves one camera, needs to know."""
+
+    name: Name = Field("camera", title="Name of this camera in topics and messages")
+    camera: Camera
+    regions: tuple[Region, ...] = Field(min_length=1, title="Measured regions")
+    magnification: Magnification = Magnification()
+    vibration: Vibration = Vibration()
+    alerts: tuple[Alert, ...] = Field(
+        (DEFAULT_ALERT,), title="Alert rules; one on signal_to_noise when none is given"
+    )
+    mqtt: Mqtt = Mqtt()
+    storage: Storage = Storage()
+
+    @model_validator(mode="after")
+    def _names_are_unique_and_known(self) -> "Config":
+        names = [region.name for region in self.regions]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f'two regions are named "{name}"; give each its own name')
+        rules = [rule.name for rule in self.alerts]
+        for rule in self.alerts:
+            if rules.count(rule.name) > 1:
+                raise ValueError(f'two alerts are named "{rule.name}"; give each its own name')
+            for wanted in rule.regions:
+                if wanted not in names:
+                    raise ValueError(
+                        f'alert "{rule.name}" watches region "{wanted}", which is not configured; '
+                        f"configured are: {', '.join(names)}"
+                    )
+        return self

@@ -1,0 +1,76 @@
+"""What goes over MQTT: one model for each topic. Units are in the names; a missing value is null.
+
+Topics, below ``<topic>/<camera>/``: ``state`` (retained, with a last will), ``telemetry/<region>``
+(QoS 0, dropped while there is no connection), ``alerts`` (QoS 1, never retained, kept in the outbox
+until the broker has accepted them).
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+
+
+class State(Message):
+    """Whether the daemon is there. The broker publishes ``offline`` for a daemon that vanished."""
+
+    state: Literal["online", "offline"]
+    version: str
+    source: str
+    engine: str | None = None
+
+
+class Telemetry(Message):
+    """One region, once every ``report_every_s``. All of it is about raw pictures, not magnified."""
+
+    region: str
+    time_utc: str
+    t_s: float
+    """Capture time of the newest frame, on the camera's clock."""
+    rate_hz: float | None
+    """Real frame rate from timestamps; the Nyquist frequency is half of it."""
+    x_px: float | None
+    y_px: float | None
+    x_se_px: float | None
+    y_se_px: float | None
+    displacement_rms_px: float | None
+    displacement_peak_px: float | None
+    signal_to_noise: float | None
+    dominant_hz: float | None
+    dominant_amplitude_px: float | None
+    valid: bool
+    reason: str | None
+    """Why the newest measurement cannot be trusted, when it cannot."""
+    alert: bool
+    """Whether an alert is open on this region."""
+
+
+class AlertMessage(Message):
+    """A step in the life of one alert: ``new``, ``update`` (it got worse), ``end``.
+
+    ``event_id`` is the same for all steps of one alert; (``event_id``, ``type``, ``sequence``) is
+    unique, so that a consumer can drop what it has already seen.
+    """
+
+    event_id: str
+    type: Literal["new", "update", "end"]
+    sequence: int
+    rule: str
+    region: str
+    quantity: str
+    value: float | None
+    threshold: float
+    peak_value: float
+    dominant_hz: float | None
+    time_utc: str
+    t_s: float
+    started_t_s: float
+    """Capture time at which the quantity first went above the threshold."""
+    duration_s: float
