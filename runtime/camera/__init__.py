@@ -1,0 +1,39 @@
+"""Where frames come from: video files, V4L2 devices and GStreamer pipelines behind one protocol."""
+
+from pathlib import Path
+
+from runtime.camera.source import Source
+from runtime.config import Camera
+
+__all__ = ["Source", "is_file", "open_source"]
+
+_PIPELINES = ("csi:", "rtsp://", "rtsps://", "gst:")
+
+
+def is_file(source: str) -> bool:
+    """Whether ``camera.source`` names a file, and not a device or a pipeline."""
+    return not source.startswith((*_PIPELINES, "/dev/"))
+
+
+def open_source(camera: Camera, *, timeout_s: float = 5.0) -> Source:
+    """Open what ``camera.source`` names. Each kind's library is imported only when it is used.
+
+    Args:
+        camera: the source and what is wanted of it.
+        timeout_s: how long a GStreamer source may stay without a frame; OpenCV's V4L2 reader has
+            its own limit of 10 s, and files need none.
+
+    Raises:
+        Failure: it is not there, not a camera or video, in use, or a part is not installed.
+    """
+    if camera.source.startswith(_PIPELINES):
+        from runtime.camera.gstreamer import GStreamerSource
+
+        return GStreamerSource(camera, timeout_s=timeout_s)
+    if camera.source.startswith("/dev/"):
+        from runtime.camera.v4l2 import V4l2Source
+
+        return V4l2Source(camera)
+    from runtime.camera.video_file import VideoFile
+
+    return VideoFile(Path(camera.source), real_time=camera.real_time)

@@ -1,0 +1,32 @@
+"""Backends that run the network, behind one small protocol."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Follow = tuple[float, float]
+"""How far the two low-passes of the graph's temporal filter follow this frame, each 0..1."""
+
+
+class Engine(Protocol):
+    """Runs the streaming graph; keeps its state between calls, where the graph runs."""
+
+    @property
+    def description(self) -> str:
+        """What runs, for logs and messages."""
+        ...
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        ...
+
+    def step(
+        self, image: NDArray[np.uint8], gain: float, follow: Follow
+    ) -> NDArray[np.uint8]:
+        """Magnify one frame, (height, width, 3) uint8 in and out.
+
+        The first frame after a reset, or after its size changed, must come with ``gain`` 1 and
+        ``follow`` (1, 1): it fills the state.
+        """
+        ...

@@ -1,0 +1,115 @@
+"""Clips whose motion is known exactly, for the accuracy benchmark and the tests.
+
+The scene is a sum of plane waves, evaluated at the moved pixel centres for every frame: truth has no
+interpolation in it. ``cv2.warpAffine`` and ``cv2.remap`` would not do: they round positions to
+1/32 px, which is far above what is measured here.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from itertools import chain
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.frame import Frame
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A random texture of plane waves with wavelengths between finest_px and coarsest_px.
+
+    Its standard deviation is ``contrast_grey`` about ``mean_grey``. A finest wavelength of 2 px
+    would be the Nyquist limit; a lens hardly passes anything below 4 px.
+    """
+
+    width_px: int = 64
+    height_px: int = 64
+    mean_grey: float = 120.0
+    contrast_grey: float = 28.0
+    finest_px: float = 5.0
+    coarsest_px: float = 40.0
+    seed: int = 1
+
+    def at(self, x_px: float, y_px: float) -> Floats:
+        """The scene moved right by x_px and down by y_px, (height, width) grey levels, no noise."""
+        wave_x, wave_y, down, across = self._waves
+        phase = np.exp(-1j * (wave_x * x_px + wave_y * y_px))
+        texture: Floats = ((down * phase) @ across).real
+        return self.mean_grey + self.contrast_grey * texture
+
+    @cached_property
+    def _waves(self) -> tuple[Floats, Floats, NDArray[np.complex128], NDArray[np.complex128]]:
+        rng = np.random.default_rng(self.seed)
+        count = 200
+        wave = 2 * np.pi * rng.uniform(1 / self.coarsest_px, 1 / self.finest_px, count)
+        angle, phase = rng.uniform(0, 2 * np.pi, (2, count))
+        # Equal amplitudes at evenly spread wave numbers: energy falls with the wave number, as it
+        # does in photographs, because the ring of waves that share it grows.
+        amplitude = np.sqrt(2 / count) * np.exp(1j * phase)
+        wave_x, wave_y = wave * np.cos(angle), wave * np.sin(angle)
+        down = np.exp(1j * np.outer(np.arange(self.height_px), wave_y)) * amplitude
+        across = np.exp(1j * np.outer(wave_x, np.arange(self.width_px)))
+        return wave_x, wave_y, down, across
+
+
+def sine(count: int, rate_hz: float, frequency_hz: float, amplitude_px: float) -> Floats:
+    """``amplitude_px * sin(2 pi f t)`` at ``count`` frame times; 0 at frame 0."""
+    moved: Floats = amplitude_px * np.sin(2 * np.pi * frequency_hz * np.arange(count) / rate_hz)
+    return moved
+
+
+def render(
+    scene: Scene,
+    x_px: Floats,
+    y_px: Floats,
+    *,
+    rate_hz: float = 30.0,
+    noise_grey: float = 1.5,
+    seed: int = 0,
+    gain: Sequence[float] | Floats | None = None,
+) -> Iterator[Frame]:
+    """Frames of the scene at each (x_px, y_px), with white Gaussian noise, rounded to 8 bits.
+
+    ``gain`` multiplies the brightness of each frame. The three channels are equal.
+    """
+    rng = np.random.default_rng(seed)
+    still: Floats | None = None
+    for index, (x, y) in enumerate(zip(x_px, y_px, strict=True)):
+        if x == 0 and y == 0:
+            still = scene.at(0, 0) if still is None else still
+            clean = still
+        else:
+            clean = scene.at(float(x), float(y))
+        light = 1.0 if gain is None else float(gain[index])
+        grey = light * clean + rng.normal(0, noise_grey, clean.shape)
+        image = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+        yield Frame(index, round(index * 1e9 / rate_hz), np.repeat(image[:, :, None], 3, axis=2))
+
+
+def compressed(
+    frames: Iterable[Frame], *, crf: int = 18, rate_hz: int = 30, group: int = 30
+) -> Iterator[Frame]:
+    """The same frames after H.264 (libx264, preset medium, 4:2:0, key frame every ``group``)."""
+    frames = iter(frames)
+    first = next(frames)
+    store = BytesIO()
+    times = []
+    with av.open(store, "w", format="mp4") as out:
+        stream = out.add_stream("libx264", rate=rate_hz)
+        stream.height, stream.width = first.image.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": str(crf), "preset": "medium", "g": str(group), "threads": "1"}
+        for frame in chain((first,), frames):
+            times.append(frame.t_capture_ns)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame.image, format="bgr24")))
+        out.mux(stream.encode())
+    store.seek(0)
+    with av.open(store) as container:
+        for index, picture in enumerate(container.decode(video=0)):
+            yield Frame(index, times[index], picture.to_ndarray(format="bgr24"))

@@ -1,0 +1,42 @@
+"""The network as a device runs it: one call a frame, bytes in and bytes out, state handed back."""
+
+import torch
+from torch import Tensor, nn
+
+from magnifier.networks import Magnifier
+
+INPUTS = ("frame", "gain", "follow", "fast", "slow")
+OUTPUTS = ("magnified", "fast_next", "slow_next")
+
+
+class StreamingMagnifier(nn.Module):
+    """A network behind a temporal filter that serves every mode.
+
+    Two first-order low-passes run on the encoder's features, and their difference is magnified:
+    fast <- fast + follow[0] (features - fast); slow <- slow + follow[1] (features - slow), where
+    the difference takes the slow one before its update. With follow = (1, 1) that is the frame
+    minus the one before (dynamic), with (1, small) minus a slowly following reference (static), with
+    two time constants a band-pass. The encoder is linear, so this equals filtering pixels; features
+    are the smaller of the two.
+    """
+
+    def __init__(self, network: Magnifier) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, frame: Tensor, gain: Tensor, follow: Tensor, fast: Tensor, slow: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """``frame`` (height, width, 3) uint8; ``gain`` (1,), ``follow`` (2,) float32; the states
+        (1, 32, ceil(height / stride), ...) float32. Returns the magnified frame and both states.
+        """
+        image = frame.float().permute(2, 0, 1).unsqueeze(0) / 127.5 - 1
+        features = self.network.encode(image)
+        fast_next = fast + follow[0] * (features - fast)
+        slow_next = slow + follow[1] * (features - slow)
+        output, _ = self.network.magnify(
+            image, features, fast_next - slow, gain.view(1, 1, 1, 1)
+        )
+        levels = torch.clamp((output + 1) * 127.5, 0, 255).round()
+        magnified = levels.squeeze(0).permute(1, 2, 0).to(torch.uint8)
+        return magnified, fast_next, slow_next

@@ -1,0 +1,129 @@
+"""A bounded store of rendered scenes on disk, so that a training step costs a fraction of one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from magnifier.photographs import Picture
+from magnifier.scenes import NOISE_LIMIT, Random, add_noise, make_scene, quantise
+
+STRIDE = 4
+LEVELS = 128
+"""Steps of a stored grey level: finer than any motion that a gain of 100 brings to light."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Frames (batch, 3, size, size) in [-1, 1]; gain (batch, 1, 1, 1).
+
+    ``displacement_px`` is (batch, 2, size / 4, size / 4), the mean of each 4x4 block.
+    """
+
+    reference: Tensor
+    current: Tensor
+    magnified: Tensor
+    displacement_px: Tensor
+    gain: Tensor
+
+
+class ScenePool:
+    """``slots`` scenes of ``size_px`` in memory-mapped files; the oldest makes room for the newest.
+
+    Each draw cuts a random crop, mirrors and turns it, shuffles colours and adds fresh noise, so a
+    stored scene serves many times. What is stored survives a restart.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        pictures: list[Picture],
+        *,
+        random: Random,
+        slots: int = 4096,
+        size_px: int = 160,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._pictures = pictures
+        self._random = random
+        self._size_px = size_px
+        # Rebuilt when its shape changes: a pool is a cache, nothing is lost with it.
+        shape = (slots, 3, size_px, size_px, 3)
+        self._frames = _mapped(folder / "frames.npy", shape, np.uint16)
+        coarse = size_px // STRIDE
+        self._displacements = _mapped(
+            folder / "displacements.npy", (slots, coarse, coarse, 2), np.float16
+        )
+        self._gains = _mapped(folder / "gains.npy", (slots,), np.float32)
+        # A gain of 0 marks a slot that was never filled.
+        self._filled = int((self._gains > 0).sum())
+        self._next = self._filled % slots
+
+    def __len__(self) -> int:
+        return self._filled
+
+    @property
+    def first_fill(self) -> int:
+        """How many scenes should be there before the first draw."""
+        return min(512, self.slots)
+
+    @property
+    def slots(self) -> int:
+        return len(self._gains)
+
+    def refresh(self) -> None:
+        """Render one more scene into the pool."""
+        scene = make_scene(self._pictures, self._size_px, self._random)
+        for place, frame in enumerate((scene.reference, scene.current, scene.magnified)):
+            self._frames[self._next, place] = np.rint(np.clip(frame, 0, 255) * LEVELS)
+        coarse = self._size_px // STRIDE
+        blocks = scene.displacement_px.reshape(coarse, STRIDE, coarse, STRIDE, 2)
+        self._displacements[self._next] = blocks.mean(axis=(1, 3))
+        self._gains[self._next] = scene.gain
+        self._filled = max(self._filled, self._next + 1)
+        self._next = (self._next + 1) % self.slots
+
+    def draw(self, count: int, crop_px: int) -> Batch:
+        """``count`` random crops; ``crop_px`` is a multiple of 4 and at most ``size_px``."""
+        drawn = [self._draw_one(crop_px) for _ in range(count)]
+        frames, displacements, gains = zip(*drawn, strict=True)
+        images = torch.from_numpy(np.stack(frames, axis=1)).permute(0, 1, 4, 2, 3)
+        scaled = images.float() / 127.5 - 1
+        return Batch(
+            *(part.contiguous(memory_format=torch.channels_last) for part in scaled),
+            displacement_px=torch.from_numpy(np.stack(displacements)).permute(0, 3, 1, 2).float(),
+            gain=torch.tensor(gains, dtype=torch.float32).view(-1, 1, 1, 1),
+        )
+
+    def _draw_one(self, crop_px: int) -> tuple[Picture, np.ndarray, float]:
+        random = self._random
+        slot = random.integers(self._filled)
+        row, column = random.integers((self._size_px - crop_px) // STRIDE + 1, size=2)
+        cells = crop_px // STRIDE
+        rows = slice(row * STRIDE, row * STRIDE + crop_px)
+        columns = slice(column * STRIDE, column * STRIDE + crop_px)
+        frames = self._frames[slot, :, rows, columns].astype(np.float32) / LEVELS
+        displacement = self._displacements[slot, row : row + cells, column : column + cells]
+        displacement = displacement.astype(np.float32)
+        if random.random() < 0.5:
+            frames, displacement = frames[:, :, ::-1], displacement[:, ::-1] * (-1, 1)
+        if random.random() < 0.5:
+            frames, displacement = frames[:, ::-1], displacement[::-1] * (1, -1)
+        if random.random() < 0.5:
+            frames = frames.transpose(0, 2, 1, 3)
+            displacement = displacement.transpose(1, 0, 2)[..., ::-1]
+        frames = frames[..., random.permutation(3)]
+        sigma = random.uniform(0, NOISE_LIMIT)
+        noisy = [add_noise(frame, sigma, random) for frame in frames[:2]]
+        eight_bit = np.stack([quantise(frame, random) for frame in (*noisy, frames[2])])
+        return eight_bit, np.ascontiguousarray(displacement), float(self._gains[slot])
+
+
+def _mapped(path: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
+    if path.exists():
+        kept = np.lib.format.open_memmap(path, mode="r+")
+        if kept.shape == shape and kept.dtype == dtype:
+            return kept
+    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)

@@ -1,0 +1,84 @@
+"""The embedded default: ONNX Runtime on the processor, no GPU needed."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from export.artifact import checked
+from failure import Failure
+from runtime.engine import Follow
+
+SHIPPED = Path(__file__).resolve().parents[2] / "export" / "released" / "displace.onnx"
+INPUTS = {"frame", "gain", "follow", "fast", "slow"}
+
+
+class OnnxRuntimeEngine:
+    """A streaming graph with its sidecar, for any picture size or for the one it was written for.
+
+    Raises Failure when the file is no such graph, or differs from its sidecar.
+    """
+
+    def __init__(self, graph: Path, *, threads: int = 0) -> None:
+        self._sidecar = checked(graph)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        # Threads that spin while they wait take the processor from the measurement.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                graph.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's own errors share no useful base class
+            raise Failure(
+                f"{graph}: ONNX Runtime {onnxruntime.__version__} cannot load it "
+                f"({str(error).splitlines()[0]}); write it again with: tremorscope export"
+            ) from error
+        names = {each.name for each in self._session.get_inputs()}
+        if names != INPUTS:
+            raise Failure(
+                f"{graph}: is not a streaming graph (its inputs are {', '.join(sorted(names))}); "
+                "write one with: tremorscope export"
+            )
+        self._graph = graph
+        self._state: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+
+    @property
+    def description(self) -> str:
+        return (
+            f"{self._sidecar.network} {self._sidecar.precision} in "
+            f"ONNX Runtime {onnxruntime.__version__}"
+        )
+
+    def reset(self) -> None:
+        self._state = None
+
+    def step(
+        self, image: NDArray[np.uint8], gain: float, follow: Follow
+    ) -> NDArray[np.uint8]:
+        shape = self._state_shape(*image.shape[:2])
+        if self._state is None or self._state[0].shape != shape:
+            self._state = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        feeds = {
+            "frame": np.ascontiguousarray(image),
+            "gain": np.array([gain], np.float32),
+            "follow": np.array(follow, np.float32),
+            "fast": self._state[0],
+            "slow": self._state[1],
+        }
+        magnified, fast, slow = self._session.run(("magnified", "fast_next", "slow_next"), feeds)
+        self._state = fast, slow
+        return magnified
+
+    def _state_shape(self, height: int, width: int) -> tuple[int, int, int, int]:
+        size = self._sidecar.size_px
+        if size is not None and size != (width, height):
+            raise Failure(
+                f"{self._graph}: was written for {size[0]}x{size[1]} px, the magnified area is "
+                f"{width}x{height} px; change magnification.area or run: "
+                f"tremorscope export --size {width}x{height}"
+            )
+        stride = self._sidecar.state_stride
+        return 1, self._sidecar.state_channels, -(-height // stride), -(-width // stride)
