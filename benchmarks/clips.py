@@ -1,7 +1,7 @@
 """Clips whose motion is known exactly, for the accuracy benchmark and the tests.
 
-The scene is a sum of plane waves, evaluated at the moved pixel centres for every frame: truth has no
-interpolation in it. ``cv2.warpAffine`` and ``cv2.remap`` would not do: they round positions to
+The scene is a sum of plane waves, evaluated at the moved pixel centres for every frame: truth has
+no interpolation in it. ``cv2.warpAffine`` and ``cv2.remap`` would not do: they round positions to
 1/32 px, which is far above what is measured here.
 """
 
@@ -13,6 +13,7 @@ from itertools import chain
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from runtime.frame import Frame
@@ -105,11 +106,15 @@ def compressed(
         stream.height, stream.width = first.image.shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": str(crf), "preset": "medium", "g": str(group), "threads": "1"}
+        converter = VideoReformatter()  # one for all: making it takes longer than using it
         for frame in chain((first,), frames):
             times.append(frame.t_capture_ns)
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame.image, format="bgr24")))
+            picture = av.VideoFrame.from_ndarray(frame.image, format="bgr24")
+            out.mux(stream.encode(converter.reformat(picture, format="yuv420p")))
         out.mux(stream.encode())
     store.seek(0)
     with av.open(store) as container:
+        converter = VideoReformatter()
         for index, picture in enumerate(container.decode(video=0)):
-            yield Frame(index, times[index], picture.to_ndarray(format="bgr24"))
+            image = converter.reformat(picture, format="bgr24").to_ndarray()
+            yield Frame(index, times[index], image.astype(np.uint8, copy=False))

@@ -140,7 +140,7 @@ class Alert(Section):
         return 0.8 * self.raise_above if self.clear_below is None else self.clear_below
 
 
-DEFAULT_ALERT = Alert(name="vibration", quantity="signal_to_noise", raise_above=3.0)
+DEFAULT_ALERT = Alert(name="vibration", quantity="signal_to_noise", raise_above=2.0)
 
 
 class Mqtt(Section):

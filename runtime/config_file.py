@@ -78,8 +78,14 @@ def parse(text: str, where: Path) -> Config:
         config = Config.model_validate(values)
     except ValidationError as error:
         lines = key_lines(text)
-        problems = [_problem(details, lines, where) for details in error.errors()]
-        raise Failure("\n".join(problems)) from None
+        problems = [
+            (nearest_line(lines, details["loc"]) or 0, _problem(details, lines, where))
+            for details in error.errors()
+            # A list that holds something is "too short" only because of what is told anyway.
+            if not (details["type"] == "too_short" and details["input"])
+        ]
+        problems.sort(key=lambda problem: problem[0])
+        raise Failure("\n".join(text for _, text in problems)) from None
     return _with_absolute_paths(config, where.parent.absolute())
 
 
@@ -148,10 +154,8 @@ def _value_text(value: Any) -> str:
         return "{...}"
     if isinstance(value, list):
         return "[]" if not value else "[...]"
-    if isinstance(value, (bool, str)):
-        text = json.dumps(value, ensure_ascii=False)
-    else:
-        text = str(value)
+    plain = not isinstance(value, (bool, str))
+    text = str(value) if plain else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -171,7 +175,11 @@ def _how_to_add(key: Key) -> str:
 
 def _wrong(details: ErrorDetails) -> str:
     """What is wrong with a value, in plain words, with the mend."""
-    kind, limits = details["type"], details.get("ctx", {})
+    kind = details["type"]
+    limits = {
+        name: f"{value:g}" if isinstance(value, float) else value
+        for name, value in details.get("ctx", {}).items()
+    }
     plain = {
         "int_type": "must be a whole number",
         "int_parsing": "must be a whole number",

@@ -5,11 +5,18 @@ Topics, below ``<topic>/<camera>/``: ``state`` (retained, with a last will), ``t
 until the broker has accepted them).
 """
 
+from datetime import datetime, timezone
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 SCHEMA_VERSION = 1
+
+
+def utc_text(unix_s: float) -> str:
+    """A Unix time (s) as every ``time_utc`` has it: ISO 8601 with milliseconds and ``Z``."""
+    moment = datetime.fromtimestamp(unix_s, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Message(BaseModel):

@@ -1,4 +1,4 @@
-"""Alerts that the broker has not accepted yet, kept on disk so that no crash or power cut loses them.
+"""Alerts that the broker has not accepted yet, on disk, where no crash or power cut loses them.
 
 Promised is: what ``put`` has returned for is delivered at least once, as long as there is room.
 """

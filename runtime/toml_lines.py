@@ -1,6 +1,6 @@
 """On which line of a TOML text each key stands, which ``tomllib`` does not tell.
 
-The text must already have been accepted by ``tomllib``: this walks its structure and checks nothing.
+``tomllib`` must have accepted the text: this walks its structure, and checks nothing.
 """
 
 import re

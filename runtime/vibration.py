@@ -5,13 +5,12 @@ left out of levels, and only where the spectrum needs even steps are short gaps 
 """
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage, optimize, signal
+from scipy import ndimage, signal, stats
 
 from runtime.displacement import Displacement
 
@@ -32,6 +31,7 @@ _PADDING = 8  # spectrum points for each resolvable frequency
 _FLOOR_BINS = 41  # width of the running median that tells the noise floor
 _MOST_TONES = 4  # fitted together, so that the others do not pull the dominant one
 _FEWEST_LEVEL_SAMPLES = 8
+_LEAST_NOISE_PX = 1e-9  # so that a perfect picture divides by something
 _LEAST_COVERAGE = 0.5  # of the level window, in time and in samples
 
 
@@ -40,7 +40,9 @@ class Levels:
     """How much a region moves, about its mean; None where too few samples are valid.
 
     RMS and peak are the larger of the x and y axis, in pixels. ``signal_to_noise`` is the larger,
-    over the axes, of RMS over the median standard error of one measurement: 1 for pure noise.
+    over the axes, of RMS displacement over the RMS of the single measurements' standard errors
+    (their noise, without the first picture's constant share): 1 for pure noise. The RMS and not the
+    median, because under video compression the error of a few pictures may be most of the noise.
     """
 
     displacement_rms_px: float | None
@@ -98,11 +100,8 @@ class VibrationWindow:
         t_ns = displacement.t_capture_ns
         if self._samples and t_ns <= self._samples[-1][0]:
             self._samples.clear()
-        values = (displacement.x_px, displacement.y_px, displacement.x_noise_px)
-        x, y, x_noise, y_noise = (
-            np.nan if value is None or not displacement.valid else value
-            for value in (*values, displacement.y_noise_px)
-        )
+        x, x_noise = _known(displacement.x_px, displacement.x_noise_px, displacement.x_se_px)
+        y, y_noise = _known(displacement.y_px, displacement.y_noise_px, displacement.y_se_px)
         self._samples.append((t_ns, x, y, x_noise, y_noise))
         while t_ns - self._samples[0][0] > self._kept_ns:
             self._samples.popleft()
@@ -122,27 +121,28 @@ class VibrationWindow:
             if self._samples[-1][0] - sample[0] > self._level_ns:
                 break
             rows.append(sample)
-        found = [self._axis_level(rows, axis) for axis in (1, 2)]
+        table = np.array(rows, dtype=np.float64)[::-1]
+        found = [self._axis_level(table, axis) for axis in (1, 2)] if rows else []
         levels = [level for level in found if level is not None]
         if not levels:
             return Levels(None, None, None)
         rms, peak, ratio = (max(values) for values in zip(*levels, strict=True))
         return Levels(rms, peak, ratio)
 
-    def _axis_level(
-        self, rows: Sequence[tuple[int, float, float, float, float]], axis: int
-    ) -> tuple[float, float, float] | None:
-        """RMS, peak and signal to noise of one axis; rows are the newest first."""
-        valid = [row for row in rows if np.isfinite(row[axis]) and np.isfinite(row[axis + 2])]
-        if len(valid) < max(_FEWEST_LEVEL_SAMPLES, _LEAST_COVERAGE * len(rows)):
+    def _axis_level(self, table: Floats, axis: int) -> tuple[float, float, float] | None:
+        """RMS, peak and signal to noise of one axis; rows of the table are samples."""
+        t_ns, moved, noise = table[:, 0], table[:, axis], table[:, axis + 2]
+        valid = np.isfinite(moved) & np.isfinite(noise)
+        count = np.count_nonzero(valid)
+        if count < max(_FEWEST_LEVEL_SAMPLES, _LEAST_COVERAGE * len(table)):
             return None
-        if valid[0][0] - valid[-1][0] < _LEAST_COVERAGE * self._level_ns:
+        t_ns, moved, noise = t_ns[valid], moved[valid], noise[valid]
+        if t_ns[-1] - t_ns[0] < _LEAST_COVERAGE * self._level_ns:
             return None
-        moved = np.array([row[axis] for row in valid])
-        moved -= moved.mean()
-        rms = float(np.sqrt(np.mean(moved**2)))
-        noise = float(np.median([row[axis + 2] for row in valid]))
-        return rms, float(np.abs(moved).max()), rms / noise
+        moved = moved - moved.mean()
+        rms = np.sqrt(np.square(moved).mean())
+        ratio = rms / max(np.sqrt(np.square(noise).mean()), _LEAST_NOISE_PX)
+        return float(rms), float(np.abs(moved).max()), float(ratio)
 
     def _record(self) -> tuple[Floats, Floats, Floats]:
         """Seconds before the newest sample (negative), x and y in pixels, NaN where missing."""
@@ -175,14 +175,164 @@ class VibrationWindow:
         x = dominant_frequency(t_s, x_px, false_alarm=FALSE_ALARM / 2)
         y = dominant_frequency(t_s, y_px, false_alarm=FALSE_ALARM / 2)
         tones = [
-            Tone(
-                tone.frequency_hz,
-                tone.amplitude_px,
-                tone.frequency_se_hz,
-                tone.amplitude_se_px,
-                axis,
-            )
-            for tone, axis in ((x, "x"), (y, "y"))
-            if tone is not None
+            None if x is None else replace(x, axis="x"),
+            None if y is None else replace(y, axis="y"),
         ]
-        return max(tones, key=lambda tone: tone.amplitude_px, default=None)
+        found = [tone for tone in tones if tone is not None]
+        return max(found, key=lambda tone: tone.amplitude_px, default=None)
+
+
+def _known(
+    moved_px: float | None, noise_px: float | None, se_px: float | None
+) -> tuple[float, float]:
+    """A value and its noise, both NaN when either is missing."""
+    noise_px = se_px if noise_px is None else noise_px
+    return (np.nan, np.nan) if moved_px is None or noise_px is None else (moved_px, noise_px)
+
+
+def amplitude_spectrum(t_s: ArrayLike, x_px: ArrayLike) -> tuple[Floats, Floats] | None:
+    """Frequencies (Hz) and single-sided peak amplitudes (px) of one record, both (n,).
+
+    t_s (s, increasing) and x_px (px, NaN where missing) have the same shape (m,). Linear trend is
+    removed; a Hann window and zero padding make a sinusoid of A px stand A px high. None when the
+    newest stretch without long gaps is too short.
+    """
+    time_s, moved_px = _stretch(t_s, x_px, "newest")
+    if len(time_s) < FEWEST_SAMPLES:
+        return None
+    frequency_hz, power, _ = _periodogram(time_s, moved_px)
+    return frequency_hz, np.sqrt(power)
+
+
+def dominant_frequency(
+    t_s: ArrayLike,
+    x_px: ArrayLike,
+    *,
+    false_alarm: float = FALSE_ALARM,
+    stretch: Literal["newest", "longest"] = "newest",
+) -> Tone | None:
+    """The strongest sinusoid of one record, or None when nothing stands above the noise.
+
+    t_s (s, increasing) and x_px (px, NaN where missing) have the same shape (m,). Used is one
+    stretch without gaps of more than LONGEST_GAP_STEPS median steps: the newest, or the longest.
+
+    Peaks of the Hann periodogram count when they are higher than white noise would reach anywhere
+    in the band with probability ``false_alarm`` (exponential distribution of a periodogram:
+    Scargle, Astrophysical Journal 263, 1982), above a floor from the median, in all and nearby. The
+    tones found are then fitted together with a linear trend, by least squares, to the samples at
+    their own times: no frequency grid and no interpolation remains in the result.
+    """
+    time_s, moved_px = _stretch(t_s, x_px, stretch)
+    if len(time_s) < FEWEST_SAMPLES:
+        return None
+    time_s = time_s - time_s.mean()
+    length_s = time_s[-1] - time_s[0]
+    tones_hz = np.zeros(0)
+    best = _fitted(time_s, moved_px, tones_hz)
+    while len(tones_hz) < _MOST_TONES:
+        peak_hz = _highest_peak(time_s, best.residual_px, false_alarm)
+        if peak_hz is None or np.any(np.abs(tones_hz - peak_hz) < 1.5 / length_s):
+            break
+        trial = _fitted(time_s, moved_px, np.append(tones_hz, peak_hz))
+        if np.any(np.abs(trial.tones_hz - np.append(tones_hz, peak_hz)) > 1 / length_s):
+            break
+        best, tones_hz = trial, trial.tones_hz
+    if len(tones_hz) == 0:
+        return None
+    strongest = int(np.argmax(best.amplitudes_px))
+    count = len(time_s)
+    freedom = max(count - 2 - 3 * len(tones_hz), 1)
+    noise_px = float(np.sqrt(np.sum(best.residual_px**2) / freedom))
+    amplitude_px = float(best.amplitudes_px[strongest])
+    return Tone(
+        frequency_hz=float(tones_hz[strongest]),
+        amplitude_px=amplitude_px,
+        frequency_se_hz=float(np.sqrt(6 / count) * noise_px / (np.pi * amplitude_px * length_s)),
+        amplitude_se_px=float(np.sqrt(2 / count) * noise_px),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    tones_hz: Floats
+    amplitudes_px: Floats
+    residual_px: Floats
+
+
+def _fitted(time_s: Floats, moved_px: Floats, tones_hz: Floats) -> _Fitted:
+    """Trend and tones by least squares; frequencies by Gauss-Newton from the given ones."""
+    count = len(tones_hz)
+    length_s = time_s[-1] - time_s[0]
+    trend = np.stack([np.ones_like(time_s), time_s / length_s], axis=1)
+    for last in (False, False, False, False, True):
+        angle = 2 * np.pi * time_s[:, None] * tones_hz
+        cosine, sine = np.cos(angle), np.sin(angle)
+        linear = np.hstack([trend, cosine, sine])
+        answer = np.linalg.lstsq(linear, moved_px, rcond=None)[0]
+        residual = moved_px - linear @ answer
+        along, across = answer[2 : 2 + count], answer[2 + count :]
+        if last or count == 0:
+            break
+        slope = 2 * np.pi * time_s[:, None] * (across * cosine - along * sine)
+        step = np.linalg.lstsq(np.hstack([linear, slope]), residual, rcond=None)[0][-count:]
+        tones_hz = tones_hz + np.clip(step, -0.25 / length_s, 0.25 / length_s)
+    return _Fitted(tones_hz, np.hypot(along, across), residual)
+
+
+def _highest_peak(time_s: Floats, moved_px: Floats, false_alarm: float) -> float | None:
+    """Frequency of the highest significant peak of the periodogram; Hz."""
+    frequency_hz, power, padding = _periodogram(time_s, moved_px)
+    length_s = time_s[-1] - time_s[0]
+    lowest = int(np.searchsorted(frequency_hz, FEWEST_CYCLES / length_s))
+    bins = power[lowest:-1:padding]
+    # The median of an exponential distribution is ln 2 of its mean. The nearby floor guards against
+    # coloured noise; it only ever raises the floor.
+    nearby = ndimage.median_filter(bins, size=min(_FLOOR_BINS, len(bins)), mode="nearest")
+    floor = np.maximum(nearby, np.median(bins)) / np.log(2)
+    floor = np.interp(frequency_hz, frequency_hz[lowest:-1:padding], floor)
+    threshold = _threshold(len(bins), false_alarm)
+    inner = power[1:-1]
+    peaks = (inner > power[:-2]) & (inner > power[2:]) & (inner > threshold * floor[1:-1])
+    peaks[: max(lowest - 1, 0)] = False
+    if not peaks.any():
+        return None
+    return float(frequency_hz[1:-1][peaks][np.argmax(inner[peaks])])
+
+
+def _threshold(bins: int, false_alarm: float) -> float:
+    """Ratio to the mean that the highest of a white periodogram exceeds with that probability.
+
+    With a padded Hann periodogram there are about twice as many chances as bins. The floor's own
+    scatter is that of a mean of about ``bins / 4`` values, which makes the ratio F-distributed.
+    """
+    return float(stats.f.isf(false_alarm / (2 * bins), 2, max(bins / 2, 4)))
+
+
+def _periodogram(time_s: Floats, moved_px: Floats) -> tuple[Floats, Floats, int]:
+    """Frequencies, squared single-sided amplitudes, and points for each resolvable frequency."""
+    step_s = float(np.median(np.diff(time_s)))
+    count = round((time_s[-1] - time_s[0]) / step_s) + 1
+    even_s = np.linspace(time_s[0], time_s[-1], count)
+    even_px: Floats = signal.detrend(np.asarray(np.interp(even_s, time_s, moved_px)))
+    window = signal.windows.hann(count, sym=False)
+    transform = np.fft.rfft(even_px * window, n=_PADDING * count)
+    amplitude_px = 2 * np.abs(transform) / window.sum()
+    frequency_hz: Floats = np.fft.rfftfreq(_PADDING * count, even_s[1] - even_s[0])
+    return frequency_hz, np.square(amplitude_px), _PADDING
+
+
+def _stretch(
+    t_s: ArrayLike, x_px: ArrayLike, which: Literal["newest", "longest"]
+) -> tuple[Floats, Floats]:
+    """The valid samples of one stretch without long gaps."""
+    time_s = np.asarray(t_s, dtype=np.float64)
+    moved_px = np.asarray(x_px, dtype=np.float64)
+    if len(time_s) < 2:
+        return time_s[:0], moved_px[:0]
+    longest_s = LONGEST_GAP_STEPS * float(np.median(np.diff(time_s))) * (1 + 1e-6)
+    valid = np.isfinite(moved_px)
+    time_s, moved_px = time_s[valid], moved_px[valid]
+    starts = np.flatnonzero(np.diff(time_s) > longest_s) + 1
+    times, values = np.split(time_s, starts), np.split(moved_px, starts)
+    chosen = -1 if which == "newest" else int(np.argmax([len(part) for part in times]))
+    return times[chosen], values[chosen]

@@ -175,7 +175,10 @@ class GStreamerSource(BaseSource):
 
     def _image(self, sample: Any) -> NDArray[np.uint8]:
         """The pixels of a sample as (height, width, 3); rows may be padded, and the end not."""
-        info = self._video.VideoInfo.new_from_caps(sample.get_caps())
+        try:
+            info = self._video.VideoInfo.new_from_caps(sample.get_caps())
+        except TypeError:  # PyGObject's way to say that the caps are of something else
+            info = None
         if info is None or info.finfo.format != self._video.VideoFormat.BGR:
             kind = "no raw video" if info is None else f"pictures in {info.finfo.name}"
             raise Failure(

@@ -109,7 +109,8 @@ class VideoFile(BaseSource):
                     self._corrupt += 1
                     self.dropped += 1
                     continue
-                return time_s, frame.to_ndarray(format="bgr24")
+                image = frame.to_ndarray(format="bgr24")
+                return time_s, image.astype(np.uint8, copy=False)  # PyAV types every format alike
         return None
 
     def _decode(self) -> Iterator[VideoFrame]:
@@ -185,9 +186,9 @@ class VideoFile(BaseSource):
 class _Clock:
     """Chooses between the presentation and the decoding time of frames in order of presentation.
 
-    XviD in AVI packs two frames into one packet, which leaves presentation times out of order while
-    decoding times advance. The rule is FFmpeg's own (``guess_correct_pts`` in libavcodec): whichever
-    of the two has failed to advance less often.
+    XviD in AVI packs two frames into one packet, which leaves presentation times out of order
+    while decoding times advance. The rule is FFmpeg's own (``guess_correct_pts`` in libavcodec):
+    whichever of the two has failed to advance less often.
     """
 
     def __init__(self) -> None:

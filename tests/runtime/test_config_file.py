@@ -1,0 +1,277 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from failure import Failure
+from runtime.config_file import load, parse
+from runtime.toml_lines import key_lines, nearest_line
+
+GOOD = """\
+name = "bridge"
+
+[camera]
+source = "clip.mp4"
+
+[[regions]]
+name = "mast"
+x = 10
+y = 20
+width = 64
+height = 48
+"""
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(Failure) as told:
+        parse(text, Path("bridge.toml"))
+    return str(told.value).splitlines()
+
+
+def test_a_good_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "bridge.toml"
+    path.write_text("\ufeff" + GOOD.replace("\n", "\r\n"), encoding="utf-8")  # as Windows may save
+    config = load(path)
+    assert (config.name, config.regions[0].width) == ("bridge", 64)
+
+
+def test_relative_paths_start_at_the_folder_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    text = GOOD + (
+        '[magnification]\ngraph = "graphs/big.onnx"\n[mqtt]\npassword_file = "/etc/secret"\n'
+        '[storage]\ndirectory = "~/alerts"\n'
+    )
+    config = parse(text, tmp_path / "bridge.toml")
+    assert config.camera.source == str(tmp_path / "clip.mp4")
+    assert config.magnification.graph == tmp_path / "graphs" / "big.onnx"
+    assert config.mqtt.password_file == Path("/etc/secret")
+    assert config.storage.directory == Path("/home/someone/alerts")
+
+
+@pytest.mark.parametrize("source", ["/dev/video0", "csi:0", "rtsp://host/a", "gst: videotestsrc"])
+def test_a_source_that_is_no_file_stays_as_it_is(source: str, tmp_path: Path) -> None:
+    config = parse(GOOD.replace("clip.mp4", source), tmp_path / "bridge.toml")
+    assert config.camera.source == source
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("width = 64", "width = 4", "bridge.toml:10: regions[0].width = 4: must be at least 8"),
+        ("x = 10", "x = 1.5", "bridge.toml:8: regions[0].x = 1.5: must be a whole number"),
+        ("x = 10", 'x = "a"', 'bridge.toml:8: regions[0].x = "a": must be a whole number'),
+        (
+            "height = 48",
+            "hieght = 48\nheight = 48",
+            'bridge.toml:11: regions[0].hieght = 48: unknown key; did you mean "height"?',
+        ),
+        (
+            "height = 48",
+            "colour = true\nheight = 48",
+            "bridge.toml:11: regions[0].colour = true: unknown key; "
+            "known here are: x, y, width, height, name",
+        ),
+        (
+            "height = 48",
+            "",
+            "bridge.toml:6: regions[0].height is missing; add height = ... (Height (px)) to this "
+            "[[regions]]",
+        ),
+        (
+            'source = "clip.mp4"',
+            "",
+            "bridge.toml:3: camera.source is missing; add source = ... (Source) to [camera]",
+        ),
+        ('"clip.mp4"', '""', 'bridge.toml:4: camera.source = "": must not be empty'),
+        ('"clip.mp4"', "7", 'bridge.toml:4: camera.source = 7: must be text, in "quotes"'),
+        (
+            'name = "bridge"',
+            'name = "old bridge"',
+            'bridge.toml:1: name = "old bridge": may hold only letters A-Z, digits, _ and -, from '
+            "1 to 64 of them",
+        ),
+        (
+            'name = "bridge"',
+            "magnification.gain = nan",
+            "bridge.toml:1: magnification.gain = nan: must be a finite number, not nan or inf",
+        ),
+        (
+            'name = "bridge"',
+            "magnification = { gain = 0 }",
+            "bridge.toml:1: magnification.gain = 0: must be at least 1",
+        ),
+        (
+            'name = "bridge"',
+            "magnification = { gain = inf }",
+            "bridge.toml:1: magnification.gain = inf: must be a finite number, not nan or inf",
+        ),
+        (
+            "height = 48",
+            'height = 48\n[magnification]\nmode = "statik"',
+            'bridge.toml:13: magnification.mode = "statik": must be "static", "dynamic" or '
+            '"band-pass"; did you mean "static"?',
+        ),
+        (
+            "height = 48",
+            "height = 48\n[magnification]\nlow_hz = 9.0",
+            "bridge.toml:12: magnification: low_hz = 9 must be below high_hz = 5",
+        ),
+        (
+            "height = 48",
+            'height = 48\n[mqtt]\ntopic = "/x"',
+            'bridge.toml:13: mqtt.topic = "/x": must be MQTT topic levels: no space, no + or #, '
+            "no / at the start",
+        ),
+        (
+            "height = 48",
+            "height = 48\n[mqqt]\nport = 1",
+            'bridge.toml:12: mqqt = {...}: unknown key; did you mean "mqtt"?',
+        ),
+        (
+            "[[regions]]",
+            "[regions]",
+            "bridge.toml:6: regions = {...}: must be a list of tables; write [[regions]] with "
+            "double brackets",
+        ),
+        (
+            "height = 48",
+            'height = 48\n[[regions]]\nname = "mast"\nx = 1\ny = 1\nwidth = 9\nheight = 9',
+            'bridge.toml: two regions are named "mast"; give each its own name',
+        ),
+        (
+            '[camera]\nsource = "clip.mp4"',
+            'camera = "clip.mp4"',
+            'bridge.toml:3: camera = "clip.mp4": must be a table; write [camera] on a line of its '
+            "own and its keys below",
+        ),
+    ],
+)
+def test_a_problem_is_told_with_line_key_value_and_mend(old: str, new: str, told: str) -> None:
+    assert problems(GOOD.replace(old, new, 1)) == [told]
+
+
+def test_several_problems_are_told_in_the_order_of_lines() -> None:
+    text = GOOD.replace("height = 48", "").replace("x = 10", "x = -1").replace("name =", "nam =", 1)
+    told = problems(text)
+    assert [line.split(" ")[0] for line in told] == [
+        "bridge.toml:1:",
+        "bridge.toml:6:",
+        "bridge.toml:8:",
+    ]
+
+
+def test_an_empty_file_tells_what_to_write() -> None:
+    camera, regions = problems("")
+    assert camera.startswith("bridge.toml: camera is missing; add [camera]")
+    assert "add at least one [[regions]]" in regions
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a = 1\nb = \n", "bridge.toml:2: not valid TOML: invalid value at column 5 of `b =`"),
+        ('a = "x', "bridge.toml:1: not valid TOML: unterminated string at the end of the file"),
+        ("a = 1\na = 2\n", "bridge.toml:2: not valid TOML: cannot overwrite a value"),
+        ("[a]\n[a]\n", "bridge.toml:2: not valid TOML: cannot declare"),
+    ],
+)
+def test_broken_toml_is_told_with_its_line(text: str, told: str) -> None:
+    (line,) = problems(text)
+    assert line.startswith(told)
+
+
+def test_a_missing_file_a_folder_and_other_encodings_are_told(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="there is no such configuration file; write it"):
+        load(tmp_path / "none.toml")
+    with pytest.raises(Failure, match="is a folder"):
+        load(tmp_path)
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes('name = "a"\n# br\xfccke\n'.encode("latin-1"))
+    with pytest.raises(Failure, match=r"latin\.toml:2: byte 0xfc is not UTF-8"):
+        load(latin)
+
+
+def test_lines_are_found_through_every_kind_of_toml() -> None:
+    text = '''\
+title = "a # not a comment" # [not.a.table]
+list = [
+  1, # one
+  { k = 1, "quoted key" = [ [2], [] ] },
+]
+multi = """
+[not_a_table]
+x = 1 \\"""
+"""
+raw = \'\'\'
+y = 2\'\'\'
+a.b."c.d" = 1979-05-27 07:32:00
+[t . u]
+z = { }
+[[r]]
+n = 1
+[[r]]
+n = 2
+[r.sub]
+deep = -1.5e3
+[[r.items]]
+[[r.items]]
+last = ']'
+'''
+    lines = key_lines(text)
+    expected = {
+        ("title",): 1,
+        ("list",): 2,
+        ("list", 0): 3,
+        ("list", 1): 4,
+        ("list", 1, "k"): 4,
+        ("list", 1, "quoted key", 0): 4,
+        ("multi",): 6,
+        ("raw",): 10,
+        ("a", "b", "c.d"): 12,
+        ("t", "u"): 13,
+        ("t", "u", "z"): 14,
+        ("r", 0): 15,
+        ("r", 0, "n"): 16,
+        ("r", 1): 17,
+        ("r", 1, "n"): 18,
+        ("r", 1, "sub", "deep"): 20,
+        ("r", 1, "items", 0): 21,
+        ("r", 1, "items", 1, "last"): 23,
+    }
+    assert {key: lines[key] for key in expected} == expected
+    assert ("not_a_table",) not in lines
+    assert nearest_line(lines, ("r", 1, "missing")) == 17
+    assert nearest_line(lines, ("nowhere",)) is None
+
+
+SCALARS = st.sampled_from(['"s"', "'l,]'", "1", "-2.5", "true", '"""m\n#"""', "'''\n]'''"])
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | st.lists(inner, max_size=3).map(lambda items: f"[\n # c]\n{','.join(items)}\n]")
+        | inner.map(lambda item: f"{{ k = {item} }}")
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.lists(VALUES, min_size=1, max_size=6))
+def test_the_line_of_a_key_does_not_depend_on_the_values_before_it(values: list[str]) -> None:
+    text = "".join(f"k{number} = {value}\n" for number, value in enumerate(values))
+    text += "end = 1\n"
+    lines = key_lines(text)
+    assert lines[("end",)] == text.count("\n")
+    assert [key for key in lines if len(key) == 1] == [
+        *((f"k{number}",) for number in range(len(values))),
+        ("end",),
+    ]
+
+
+@given(st.text(max_size=200) | st.binary(max_size=200).map(lambda raw: raw.decode("latin-1")))
+def test_whatever_the_text_there_is_a_failure_or_a_configuration(text: str) -> None:
+    with pytest.raises(Failure):  # no random text holds a camera and a region
+        parse(text, Path("bridge.toml"))

@@ -1,0 +1,444 @@
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from broker import Listener, Mosquitto, wait_until
+
+import runtime
+from failure import Failure
+from runtime.config import Mqtt
+from runtime.messages import AlertMessage, State, Telemetry, utc_text
+from runtime.mqtt import Publisher
+from runtime.outbox import Outbox
+
+STATE = State(state="online", version="1", source="test")
+
+Listen = Callable[..., Listener]
+Publish = Callable[..., Publisher]
+
+
+def alert(number: int) -> AlertMessage:
+    return AlertMessage(
+        event_id=f"event-{number}",
+        type="new",
+        sequence=0,
+        rule="vibration",
+        region="mast",
+        quantity="signal_to_noise",
+        value=4.0,
+        threshold=3.0,
+        peak_value=4.5,
+        dominant_hz=2.0,
+        time_utc=utc_text(1_700_000_000.0),
+        t_s=1.0,
+        started_t_s=0.5,
+        duration_s=0.5,
+    )
+
+
+def telemetry() -> Telemetry:
+    nothing = dict.fromkeys(
+        [
+            "rate_hz",
+            "x_px",
+            "y_px",
+            "x_se_px",
+            "y_se_px",
+            "displacement_rms_px",
+            "displacement_peak_px",
+            "signal_to_noise",
+            "dominant_hz",
+            "dominant_amplitude_px",
+            "reason",
+        ]
+    )
+    return Telemetry(
+        region="mast", time_utc=utc_text(0.0), t_s=1.0, valid=False, alert=False, **nothing
+    )
+
+
+def event_ids(listener: Listener) -> list[str]:
+    return [json.loads(payload)["event_id"] for payload in listener.payloads("/alerts")]
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    box = Outbox(tmp_path / "outbox.sqlite")
+    yield box
+    box.close()
+
+
+@pytest.fixture
+def publisher(mosquitto: Mosquitto, outbox: Outbox) -> Iterator[Publish]:
+    """Starts publishers to ``mosquitto`` that are closed after the test."""
+    publishers: list[Publisher] = []
+
+    def make(*, unheard_retry_s: float = 30.0, **settings: Any) -> Publisher:
+        mqtt = Mqtt(host=mosquitto.host, port=mosquitto.port, **settings)
+        publishers.append(
+            Publisher(mqtt, name="cam", outbox=outbox, state=STATE, unheard_retry_s=unheard_retry_s)
+        )
+        publishers[-1].start()
+        return publishers[-1]
+
+    yield make
+    for one in publishers:
+        one.close(timeout_s=1.0)
+
+
+def connected(publisher: Publisher) -> None:
+    wait_until(lambda: publisher.counts().connected, "the publisher connects")
+
+
+def drained(publisher: Publisher, timeout_s: float = 15.0) -> None:
+    wait_until(lambda: publisher.counts().queued == 0, "the outbox is empty", timeout_s)
+
+
+def test_an_alert_is_delivered_and_not_retained(listen: Listen, publisher: Publish) -> None:
+    listener = listen()
+    one = publisher()
+    one.publish_alert(alert(1))
+    drained(one)
+    wait_until(lambda: len(listener.payloads("/alerts")) == 1, "the alert arrives")
+    (message,) = [m for m in listener.messages if m.topic == "tremorscope/cam/alerts"]
+    assert AlertMessage.model_validate_json(message.payload) == alert(1)
+    assert (message.qos, message.retain) == (1, False)
+    counts = one.counts()
+    assert (counts.acknowledged, counts.errors, counts.problem) == (1, 0, None)
+    assert counts.last_ack_age_s is not None
+    assert counts.last_ack_age_s < 5
+
+
+def test_alerts_raised_while_the_broker_is_down_follow_in_order_and_once(
+    mosquitto: Mosquitto, listen: Listen, publisher: Publish
+) -> None:
+    mosquitto.persistent = True
+    mosquitto.stop()
+    mosquitto.start()
+    listener = listen()  # its session makes sure that the broker has a subscriber
+    mosquitto.stop()
+    one = publisher()
+    for number in range(40):
+        one.publish_alert(alert(number))
+    wait_until(lambda: one.counts().problem is not None, "the publisher tells the problem")
+    assert "cannot be reached" in str(one.counts().problem)
+    mosquitto.start()
+    wait_until(lambda: len(event_ids(listener)) >= 40, "40 alerts arrive", 20)
+    drained(one)
+    assert event_ids(listener) == [f"event-{number}" for number in range(40)]
+    assert one.counts().acknowledged == 40
+
+
+def test_no_alert_is_lost_when_the_broker_is_killed_in_the_middle(
+    mosquitto: Mosquitto, listen: Listen, publisher: Publish
+) -> None:
+    mosquitto.persistent = True
+    mosquitto.stop()
+    mosquitto.start()
+    listener = listen()
+    one = publisher(unheard_retry_s=0.5)
+    connected(one)
+    for number in range(50):
+        one.publish_alert(alert(number))
+        if number == 25:
+            mosquitto.kill()
+    wait_until(lambda: not one.counts().connected, "the loss of the broker is noticed")
+    assert one.counts().queued > 0
+    mosquitto.start()
+    drained(one, 20)
+    expected = {f"event-{number}" for number in range(50)}
+    wait_until(lambda: set(event_ids(listener)) == expected, "all 50 alerts arrive", 20)
+    assert one.counts().reconnects == 1
+
+
+def run_publisher(mosquitto: Mosquitto, outbox: Path, then: str) -> subprocess.Popen[str]:
+    """A publisher in a process of its own; ``then`` is what it does after starting."""
+    script = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from pathlib import Path
+from test_mqtt import STATE, Mqtt, Outbox, Publisher, alert
+mqtt = Mqtt(host={mosquitto.host!r}, port={mosquitto.port})
+one = Publisher(mqtt, name="cam", outbox=Outbox(Path({str(outbox)!r})), state=STATE)
+one.start()
+{then}
+print("ready", flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=Path(next(iter(runtime.__path__))).parent,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_a_restarted_publisher_delivers_what_a_killed_one_left(
+    mosquitto: Mosquitto, listen: Listen, publisher: Publish, outbox: Outbox
+) -> None:
+    mosquitto.stop()
+    then = "for number in range(5): one.publish_alert(alert(number))"
+    kill(run_publisher(mosquitto, outbox.path, then))
+    mosquitto.start()
+    listener = listen()
+    one = publisher()
+    drained(one)
+    wait_until(lambda: len(event_ids(listener)) == 5, "5 alerts arrive")
+    assert event_ids(listener) == [f"event-{number}" for number in range(5)]
+
+
+def test_the_broker_tells_offline_for_a_killed_publisher(
+    mosquitto: Mosquitto, listen: Listen, tmp_path: Path
+) -> None:
+    listener = listen(topic="tremorscope/cam/state")
+    then = "while not one.counts().connected: time.sleep(0.01)"
+    process = run_publisher(mosquitto, tmp_path / "other.sqlite", then)
+    wait_until(lambda: len(listener.messages) == 1, "online arrives")
+    kill(process)
+    wait_until(lambda: len(listener.messages) == 2, "offline arrives")
+    states = [State.model_validate_json(payload).state for payload in listener.payloads("/state")]
+    assert states == ["online", "offline"]
+
+
+def test_closing_says_offline_and_the_state_is_retained(listen: Listen, publisher: Publish) -> None:
+    one = publisher()
+    connected(one)
+    one.announce(STATE.model_copy(update={"engine": "onnxruntime"}))
+    one.close()
+    listener = listen(topic="tremorscope/cam/state")
+    wait_until(lambda: len(listener.messages) == 1, "the retained state arrives")
+    state = State.model_validate_json(listener.messages[0].payload)
+    assert (state.state, state.engine) == ("offline", "onnxruntime")
+    assert listener.messages[0].retain
+
+
+def test_closing_does_not_wait_for_a_broker_that_is_down(
+    mosquitto: Mosquitto, publisher: Publish
+) -> None:
+    mosquitto.stop()
+    one = publisher()
+    one.publish_alert(alert(1))
+    wait_until(lambda: one.counts().problem is not None, "the publisher tells the problem")
+    one.close(timeout_s=30.0)  # the test's whole run would be over time
+    assert one.counts().queued == 1
+
+
+def test_an_exception_in_a_callback_does_not_stop_delivery(
+    listen: Listen, publisher: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, failures = Publisher._on_publish, iter([RuntimeError("first"), ValueError("second")])
+
+    def failing(self: Publisher, *arguments: Any) -> None:
+        for error in failures:
+            raise error
+        original(self, *arguments)
+
+    monkeypatch.setattr(Publisher, "_on_publish", failing)
+    listener = listen()
+    one = publisher()
+    for number in range(10):
+        one.publish_alert(alert(number))
+    drained(one)
+    expected = {f"event-{number}" for number in range(10)}
+    wait_until(lambda: set(event_ids(listener)) == expected, "all alerts arrive")
+    assert one.counts().errors == 2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_network_thread_is_started_again(listen: Listen, publisher: Publish) -> None:
+    listener = listen()
+    one = publisher()
+    connected(one)
+    guarded = one._client.on_publish
+
+    def fatal(*_: Any) -> None:
+        one._client.on_publish = guarded
+        raise RuntimeError("past every guard")
+
+    one._client.on_publish = fatal
+    one.publish_alert(alert(1))
+    drained(one)
+    wait_until(lambda: "event-1" in event_ids(listener), "the alert arrives")
+    assert one.counts().errors == 1
+
+
+def test_telemetry_arrives_and_expires(listen: Listen, publisher: Publish) -> None:
+    listener = listen()
+    one = publisher()
+    connected(one)
+    one.publish_telemetry(telemetry())
+    wait_until(lambda: bool(listener.payloads("/telemetry/mast")), "the telemetry arrives")
+    (payload,) = listener.payloads("tremorscope/cam/telemetry/mast")
+    assert Telemetry.model_validate_json(payload) == telemetry()
+    (message,) = [m for m in listener.messages if m.topic.endswith("/mast")]
+    assert message.properties is not None
+    assert vars(message.properties)["MessageExpiryInterval"] <= 60
+    assert one.counts().dropped_telemetry == 0
+
+
+def test_telemetry_without_a_connection_is_dropped_and_counted(
+    mosquitto: Mosquitto, listen: Listen, publisher: Publish
+) -> None:
+    mosquitto.stop()
+    one = publisher()
+    for _ in range(7):
+        one.publish_telemetry(telemetry())
+    assert one.counts().dropped_telemetry == 7
+    mosquitto.start()
+    listener = listen()
+    connected(one)
+    wait_until(lambda: bool(listener.payloads("/state")), "the state arrives")
+    assert listener.payloads("/telemetry/mast") == []
+
+
+def test_an_alert_that_access_rules_forbid_is_parked_with_the_reason(
+    mosquitto: Mosquitto, publisher: Publish, outbox: Outbox
+) -> None:
+    rules = mosquitto.folder / "rules"
+    rules.write_text("topic write tremorscope/cam/state\n")
+    rules.chmod(0o600)
+    mosquitto.stop()
+    mosquitto.settings.append(f"acl_file {rules}")
+    mosquitto.start()
+    one = publisher()
+    one.publish_alert(alert(1))
+    wait_until(lambda: one.counts().parked == 1, "the alert is parked")
+    ((row, reason),) = outbox.parked(10)
+    assert json.loads(row.payload)["event_id"] == "event-1"
+    assert reason == "Not authorized"
+    counts = one.counts()
+    assert (counts.acknowledged, counts.queued) == (0, 0)
+    assert "refuses tremorscope/cam/alerts: Not authorized" in str(counts.problem)
+
+
+def with_password(mosquitto: Mosquitto) -> None:
+    file = mosquitto.folder / "passwords"
+    program = str(Path(mosquitto.program).with_name("mosquitto_passwd"))
+    if not Path(program).exists():
+        program = "mosquitto_passwd"
+    subprocess.run([program, "-b", "-c", str(file), "board", "right"], check=True)
+    mosquitto.stop()
+    mosquitto.settings = ["allow_anonymous false", f"password_file {file}"]
+    mosquitto.start()
+
+
+def test_a_wrong_password_is_told_and_never_logged(
+    mosquitto: Mosquitto, publisher: Publish, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with_password(mosquitto)
+    secret = tmp_path / "secret"
+    secret.write_text("wrong-password\n")
+    one = publisher(username="board", password_file=secret)
+    wait_until(lambda: one.counts().problem is not None, "the refusal is told")
+    assert "refuses this client: Not authorized" in str(one.counts().problem)
+    assert "mqtt.password_file" in caplog.text
+    assert "wrong-password" not in caplog.text
+    assert not one.counts().connected
+
+
+def test_the_password_is_read_without_its_newline(
+    mosquitto: Mosquitto, publisher: Publish, tmp_path: Path
+) -> None:
+    with_password(mosquitto)
+    secret = tmp_path / "secret"
+    secret.write_text("right\n")
+    connected(publisher(username="board", password_file=secret))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"username": "u", "password_file": Path("missing")}, "No such file"),
+        ({"username": "u", "password_file": Path()}, "Is a directory"),
+        ({"password_file": Path("missing")}, "without mqtt.username"),
+        ({"host": "no..host"}, "is not a host name"),
+    ],
+)
+def test_impossible_settings_are_told_before_connecting(
+    settings: dict[str, Any], told: str, outbox: Outbox
+) -> None:
+    with pytest.raises(Failure, match=told):
+        Publisher(Mqtt(**settings), name="cam", outbox=outbox, state=STATE)
+
+
+def test_alerts_that_nobody_heard_are_kept_and_follow_in_order(
+    listen: Listen, publisher: Publish
+) -> None:
+    one = publisher(unheard_retry_s=0.2)
+    for number in range(30):
+        one.publish_alert(alert(number))
+    wait_until(lambda: "nobody has subscribed" in str(one.counts().problem), "it is told")
+    assert (one.counts().queued, one.counts().acknowledged) == (30, 0)
+    listener = listen()
+    drained(one)
+    wait_until(lambda: len(event_ids(listener)) >= 30, "30 alerts arrive")
+    assert event_ids(listener) == [f"event-{number}" for number in range(30)]
+
+
+def test_an_alert_that_the_disk_cannot_take_is_sent_all_the_same(
+    listen: Listen, publisher: Publish, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> int:
+        raise Failure("the disk is full")
+
+    monkeypatch.setattr(outbox, "put", full)
+    listener = listen()
+    one = publisher()
+    connected(one)
+    one.publish_alert(alert(1))
+    wait_until(lambda: event_ids(listener) == ["event-1"], "the alert arrives")
+    assert one.counts().dropped_alerts == 0
+
+
+def test_a_disk_that_cannot_forget_an_alert_does_not_repeat_it(
+    listen: Listen, publisher: Publish, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, failures = outbox.done, iter(range(2))
+
+    def full(row_id: int) -> None:
+        for _ in failures:
+            raise Failure("the disk is full")
+        original(row_id)
+
+    monkeypatch.setattr(outbox, "done", full)
+    listener = listen()
+    one = publisher()
+    one.publish_alert(alert(1))
+    drained(one)
+    assert event_ids(listener) == ["event-1"]
+
+
+def test_paho_still_resends_in_order_what_was_in_flight(
+    mosquitto: Mosquitto, listen: Listen, publisher: Publish
+) -> None:
+    """Our order after a lost connection rests on it."""
+    mosquitto.persistent = True
+    mosquitto.stop()
+    mosquitto.start()
+    listener = listen()
+    one = publisher()
+    connected(one)
+    mosquitto.kill()
+    one._online = True  # as if the loss had not been noticed yet
+    for number in range(20):
+        one.publish_alert(alert(number))
+    mosquitto.start()
+    drained(one)
+    wait_until(lambda: len(set(event_ids(listener))) == 20, "20 alerts arrive")
+    first = list(dict.fromkeys(event_ids(listener)))
+    assert first == [f"event-{number}" for number in range(20)]
