@@ -3,6 +3,7 @@
 Models only; reading a file and telling its errors with line and mend is in ``config_file.py``.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -154,6 +155,12 @@ class Mqtt(Section):
     topic: str = Field(
         "tremorscope", pattern=r"^[^+#\s/][^+#\s]*$", title="First level(s) of every topic"
     )
+    protocol: Literal["5", "3.1.1"] = Field(
+        "5",
+        title="MQTT version",
+        description="With 3.1.1 a broker cannot say that it refused a message or that nobody "
+        "listens: such alerts count as delivered.",
+    )
     keepalive_s: int = Field(15, ge=2, le=3600, title="MQTT keep-alive (s)")
 
 
@@ -165,6 +172,15 @@ class Storage(Section):
         title="Folder for undelivered alerts",
         description="None: $STATE_DIRECTORY under systemd, else ~/.local/state/tremorscope.",
     )
+
+
+    def folder(self, camera: str) -> Path:
+        """Where one camera's files go."""
+        if self.directory is not None:
+            return self.directory / camera
+        # systemd names the folder that it made for the service.
+        state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+        return (Path(state) if state else Path.home() / ".local/state/tremorscope") / camera
 
 
 class Config(Section):

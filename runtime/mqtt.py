@@ -1,4 +1,4 @@
-"""Publishes state, telemetry and alerts over MQTT 5, without ever making a camera wait.
+"""Publishes state, telemetry and alerts over MQTT, without ever making a camera wait.
 
 Three threads meet here. Callers put alerts into the outbox. paho's network thread only passes its
 callbacks on. Both leave work in a queue for the one sender thread, which owns everything else. What
@@ -31,6 +31,7 @@ _P = ParamSpec("_P")
 
 _TICK_S = 1.0
 _TELEMETRY_EXPIRES_S = 60
+_PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 
 class Publisher:
@@ -112,7 +113,7 @@ class Publisher:
                 f"{self._prefix}/telemetry/{message.region}",
                 message.model_dump_json().encode(),
                 qos=0,
-                properties=_properties(expires_s=_TELEMETRY_EXPIRES_S),
+                properties=self._properties(expires_s=_TELEMETRY_EXPIRES_S),
             )
             if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
@@ -294,7 +295,7 @@ class Publisher:
                 connection.close()
 
     def _send_alert(self, topic: str, payload: bytes) -> int | None:
-        info = self._client.publish(topic, payload, qos=1, properties=_properties())
+        info = self._client.publish(topic, payload, qos=1, properties=self._properties())
         # Without a connection, too, paho has the message now, and sends it once there is one.
         return None if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else info.mid
 
@@ -302,7 +303,7 @@ class Publisher:
         state = _offline(self._state) if self._leaving else self._state
         payload = state.model_dump_json().encode()
         self._state_packet = self._client.publish(
-            f"{self._prefix}/state", payload, qos=1, retain=True, properties=_properties()
+            f"{self._prefix}/state", payload, qos=1, retain=True, properties=self._properties()
         ).mid
 
     def _is_finished(self) -> bool:
@@ -336,7 +337,7 @@ class Publisher:
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"tremorscope-{self._prefix.replace('/', '-')}",
-            protocol=MQTTProtocolVersion.MQTTv5,
+            protocol=_PROTOCOLS[mqtt.protocol],
         )
         if mqtt.username is not None:
             client.username_pw_set(mqtt.username, _password(mqtt.password_file))
@@ -349,6 +350,15 @@ class Publisher:
         client.on_publish = self._guarded(self._on_publish)
         self._set_will(client)
         return client
+
+    def _properties(self, expires_s: int | None = None) -> Properties | None:
+        if self._mqtt.protocol != "5":
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
+        properties.ContentType = "application/json"
+        if expires_s is not None:
+            properties.MessageExpiryInterval = expires_s
+        return properties
 
     def _set_will(self, client: Client) -> None:
         payload = _offline(self._state).model_dump_json().encode()
@@ -363,14 +373,6 @@ class Publisher:
     def _count(self, name: str) -> None:
         with self._counting:
             self._counts[name] += 1
-
-
-def _properties(expires_s: int | None = None) -> Properties:
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
-    properties.ContentType = "application/json"
-    if expires_s is not None:
-        properties.MessageExpiryInterval = expires_s
-    return properties
 
 
 def _offline(state: State) -> State:

@@ -171,15 +171,21 @@ class VibrationWindow:
 
     def dominant(self) -> Tone | None:
         """The strongest sinusoid of either axis that stands above the noise, or None."""
-        t_s, x_px, y_px = self._record()
-        x = dominant_frequency(t_s, x_px, false_alarm=FALSE_ALARM / 2)
-        y = dominant_frequency(t_s, y_px, false_alarm=FALSE_ALARM / 2)
-        tones = [
-            None if x is None else replace(x, axis="x"),
-            None if y is None else replace(y, axis="y"),
-        ]
-        found = [tone for tone in tones if tone is not None]
-        return max(found, key=lambda tone: tone.amplitude_px, default=None)
+        return dominant_tone(*self._record(), stretch="newest")
+
+
+def dominant_tone(
+    t_s: ArrayLike, x_px: ArrayLike, y_px: ArrayLike, *, stretch: Literal["newest", "longest"]
+) -> Tone | None:
+    """The stronger of both axes' dominant sinusoids, with its axis; see dominant_frequency."""
+    x = dominant_frequency(t_s, x_px, false_alarm=FALSE_ALARM / 2, stretch=stretch)
+    y = dominant_frequency(t_s, y_px, false_alarm=FALSE_ALARM / 2, stretch=stretch)
+    tones = [
+        None if x is None else replace(x, axis="x"),
+        None if y is None else replace(y, axis="y"),
+    ]
+    found = [tone for tone in tones if tone is not None]
+    return max(found, key=lambda tone: tone.amplitude_px, default=None)
 
 
 def _known(

@@ -55,6 +55,8 @@ class VideoFile(BaseSource):
         rate = self._stream.average_rate or self._stream.guessed_rate
         self._rate = Fraction(rate) if rate else None
         self.nominal_rate_hz = float(self._rate) if self._rate else None
+        length = self._container.duration
+        self.announced_s = length / av.time_base if length else None
         self._decoded = self._decode()
         try:
             self._first = self._next()

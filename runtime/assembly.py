@@ -1,0 +1,87 @@
+"""Builds a daemon from its configuration: engine, outbox, publisher, and what alerts leave behind."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.clips import keep_picture, side_by_side
+from runtime.config import Config
+from runtime.daemon import Daemon
+from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine
+from runtime.frame import Frame
+from runtime.magnification import Magnifier
+from runtime.messages import AlertMessage, State
+from runtime.mqtt import Publisher
+from runtime.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+KEPT_SNAPSHOTS = 200
+FLUSH_S = 5.0
+
+
+def magnifier_for(config: Config) -> Magnifier | None:
+    """The magnifying station, None where it is switched off. Raises Failure for a bad graph."""
+    settings = config.magnification
+    if not settings.enabled:
+        return None
+    engine = OnnxRuntimeEngine(settings.graph or SHIPPED, threads=settings.threads)
+    return Magnifier(settings, engine)
+
+
+@contextmanager
+def assembled(config: Config) -> Iterator[Daemon]:
+    """A daemon ready to run; on leaving, alerts are flushed and the state says offline."""
+    with ExitStack() as stack:
+        magnifier = magnifier_for(config)
+        publisher = None
+        if config.mqtt.enabled:
+            outbox = Outbox(config.storage.folder(config.name) / "outbox.sqlite")
+            stack.callback(outbox.close)
+            state = State(
+                state="online",
+                version=version("tremorscope"),
+                source=config.camera.source,
+                engine=None if magnifier is None else magnifier.description,
+            )
+            publisher = Publisher(config.mqtt, name=config.name, outbox=outbox, state=state)
+            publisher.start()
+            stack.callback(publisher.close, FLUSH_S)
+        snapshots = _Snapshots(config)
+        yield Daemon(
+            config,
+            magnifier=magnifier,
+            publisher=publisher,
+            shown=snapshots.shown,
+            raised=snapshots.raised,
+        )
+
+
+class _Snapshots:
+    """Keeps a picture, raw beside magnified, for every alert that is raised."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._folder = config.storage.folder(config.name) / "events"
+        self._lock = threading.Lock()
+        self._wanted: list[AlertMessage] = []
+
+    def raised(self, alert: AlertMessage) -> None:
+        if alert.type == "new":
+            with self._lock:
+                self._wanted.append(alert)
+
+    def shown(self, frame: Frame, magnified: NDArray[np.uint8]) -> None:
+        with self._lock:
+            wanted, self._wanted = self._wanted, []
+        for alert in wanted:
+            label = f"magnified x{self._config.magnification.gain:g}"
+            picture = side_by_side(
+                frame.image, magnified, self._config.regions, label, {alert.region}
+            )
+            keep_picture(self._folder / f"{alert.event_id}.jpg", picture, KEPT_SNAPSHOTS)

@@ -1,0 +1,108 @@
+"""The device's commands: demo, run, replay, validate, schema, bench.
+
+Everything heavy is imported inside the commands, so that ``--help`` is quick.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from failure import Failure
+
+app = typer.Typer()
+
+ConfigFile = Annotated[Path, typer.Option(help="Configuration, a TOML file.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for what the demo leaves.")] = Path(
+        "tremorscope-demo"
+    ),
+) -> None:
+    """Watch the kit work on a sample clip: measure, magnify, and alert over MQTT."""
+    from runtime.demo import run_demo
+
+    run_demo(out)
+
+
+@app.command()
+def run(config: ConfigFile) -> None:
+    """Run the daemon: camera, magnification, measurement, alerts over MQTT."""
+    import logging
+    import signal
+
+    from runtime.assembly import assembled
+    from runtime.config_file import load
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    with assembled(load(config)) as daemon:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: daemon.stop())
+        daemon.run()
+
+
+@app.command()
+def replay(
+    video: Annotated[Path, typer.Argument(help="A video file.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration; without one, regions are proposed.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write displacements and alerts as JSON.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the report [default: tremorscope-replay/VIDEO's name]."),
+    ] = None,
+) -> None:
+    """Measure and magnify a whole video, and write a report.
+
+    With --json and without --out only the JSON is written, without magnifying.
+    """
+    from runtime.config_file import load
+    from runtime.replay_report import replay_into
+
+    if out is None and json_file is None:
+        out = Path("tremorscope-replay") / video.stem
+    replay_into(video, None if config is None else load(config), json_file, out)
+
+
+@app.command()
+def validate(config: Annotated[Path, typer.Argument(help="Configuration, a TOML file.")]) -> None:
+    """Check a configuration and say what it asks for."""
+    from runtime.config_file import load
+
+    loaded = load(config)
+    names = ", ".join(region.name for region in loaded.regions)
+    rules = ", ".join(rule.name for rule in loaded.alerts)
+    typer.echo(f"{config}: valid; camera {loaded.camera.source}, regions {names}, alerts {rules}")
+
+
+@app.command()
+def schema(
+    message: Annotated[
+        str, typer.Argument(help="config, state, telemetry or alert.")
+    ] = "config",
+) -> None:
+    """Print the JSON Schema of the configuration or of an MQTT message."""
+    from runtime.config import Config
+    from runtime.messages import AlertMessage, State, Telemetry
+
+    models = {"config": Config, "state": State, "telemetry": Telemetry, "alert": AlertMessage}
+    if message not in models:
+        raise Failure(f'"{message}" has no schema; choose from: {", ".join(models)}')
+    typer.echo(json.dumps(models[message].model_json_schema(), indent=2))
+
+
+@app.command()
+def bench(
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in px.")] = "384x384",
+    frames: Annotated[int, typer.Option(min=10, help="Frames of each of the runs.")] = 40,
+) -> None:
+    """Frames a second on this machine, with and without magnification."""
+    from runtime.speed import report_speed
+
+    report_speed(size, frames)

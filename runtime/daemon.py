@@ -1,0 +1,224 @@
+"""Wires the stations, owns the threads: one camera, one daemon.
+
+The calling thread reads the camera. The measuring thread gets every frame through a bounded queue;
+the magnifying thread gets the newest frame whenever it is free. Neither waits for the other, and
+nothing waits for the network: the publisher has threads and an outbox of its own.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failure import Failure
+from runtime.camera import is_file, open_source
+from runtime.camera.source import Source
+from runtime.config import Config
+from runtime.frame import Frame
+from runtime.magnification import Magnifier
+from runtime.measurement import Measurement
+from runtime.messages import AlertMessage
+from runtime.mqtt import Publisher
+
+log = logging.getLogger(__name__)
+
+QUEUE_FRAMES = 32
+"""Frames that may wait for the measurement; at full HD that is 200 MB."""
+LONGEST_WAIT_S = 30.0
+TELL_EVERY_S = 60.0
+
+Shown = Callable[[Frame, NDArray[np.uint8]], None]
+Raised = Callable[[AlertMessage], None]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the daemon did with its frames, each counted by the one thread that does it."""
+
+    captured: int = 0
+    measured: int = 0
+    magnified: int = 0
+    not_measured: int = 0
+    """Frames dropped because the measurement was behind: its results have gaps there."""
+    reopened: int = 0
+
+
+@dataclass(slots=True)
+class _Newest:
+    """Room for one frame; a newer one takes the place of one that nobody fetched."""
+
+    _frame: Frame | None = None
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def put(self, frame: Frame) -> None:
+        with self._changed:
+            self._frame = frame
+            self._changed.notify()
+
+    def get(self, timeout_s: float) -> Frame | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is not None, timeout_s)
+            frame, self._frame = self._frame, None
+            return frame
+
+
+class Daemon:
+    """Runs one camera until it is stopped or, for a file, until it ends.
+
+    ``shown`` gets every magnified picture in the magnifying thread, ``raised`` every alert message in
+    the measuring thread.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        magnifier: Magnifier | None,
+        publisher: Publisher | None,
+        shown: Shown | None = None,
+        raised: Raised | None = None,
+    ) -> None:
+        self.counters = Counters()
+        self._config = config
+        self._magnifier = magnifier
+        self._publisher = publisher
+        self._shown = shown
+        self._raised = raised
+        self._measurement = Measurement(config)
+        self._to_measure: queue.Queue[Frame | None] = queue.Queue(QUEUE_FRAMES)
+        self._to_magnify = _Newest()
+        self._stopping = threading.Event()
+        self._failure: BaseException | None = None
+        self._source: Source | None = None
+
+    def run(self) -> None:
+        """Run to the end. Raises what made a station fail; the others are stopped first."""
+        threads = [threading.Thread(target=self._guard, args=(self._measure,), name="measure")]
+        if self._magnifier is not None:
+            threads.append(
+                threading.Thread(target=self._guard, args=(self._magnify,), name="magnify")
+            )
+        for thread in threads:
+            thread.start()
+        try:
+            self._capture()
+        finally:
+            # The measurement finishes what it was given; the eye has seen enough.
+            self._put_for_measuring(None)
+            threads[0].join()
+            self.stop()
+            for thread in threads:
+                thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """End soon; may be called from any thread and from a signal handler."""
+        self._stopping.set()
+        source = self._source
+        if source is not None:
+            source.close()
+
+    def _capture(self) -> None:
+        wait_s = 1.0
+        while not self._stopping.is_set():
+            try:
+                with open_source(self._config.camera) as source:
+                    self._source = source
+                    log.info("%s: opened", source.description)
+                    for frame in source.frames():
+                        if self._stopping.is_set():
+                            return
+                        wait_s = 1.0
+                        self._hand_over(frame)
+                return
+            except Failure as failure:
+                if is_file(self._config.camera.source) or self.counters.captured == 0:
+                    raise
+                log.error("%s; opening it again in %.0f s", failure, wait_s)
+                self.counters.reopened += 1
+                self._stopping.wait(wait_s)
+                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+    def _hand_over(self, frame: Frame) -> None:
+        self.counters.captured += 1
+        self._to_magnify.put(frame)
+        self._put_for_measuring(frame)
+
+    def _put_for_measuring(self, frame: Frame | None) -> None:
+        """A file waits for the measurement; a camera does not, its newest frame is dropped."""
+        if frame is None or is_file(self._config.camera.source):
+            while not self._stopping.is_set():
+                try:
+                    self._to_measure.put(frame, timeout=0.2)
+                    return
+                except queue.Full:
+                    continue
+            return
+        try:
+            self._to_measure.put_nowait(frame)
+        except queue.Full:
+            self.counters.not_measured += 1
+            if self.counters.not_measured == 1:
+                log.warning(
+                    "the measurement is slower than the camera: frames are dropped and counted; "
+                    "measure fewer or smaller regions, or lower the frame rate"
+                )
+
+    def _measure(self) -> None:
+        tell_at = time.monotonic() + TELL_EVERY_S
+        while not self._stopping.is_set():
+            try:
+                frame = self._to_measure.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if frame is None:
+                break
+            measured = self._measurement.process(frame)
+            self.counters.measured += 1
+            for alert in measured.alerts:
+                log.warning(
+                    "alert %s: %s on %s, %s = %s (threshold %g)",
+                    *(alert.type, alert.rule, alert.region, alert.quantity),
+                    *(_rounded(alert.value), alert.threshold),
+                )
+                if self._publisher is not None:
+                    self._publisher.publish_alert(alert)
+                if self._raised is not None:
+                    self._raised(alert)
+            if self._publisher is not None:
+                for telemetry in measured.telemetry:
+                    self._publisher.publish_telemetry(telemetry)
+            if time.monotonic() > tell_at:
+                log.info("%s", self.counters)
+                tell_at += TELL_EVERY_S
+        for step in self._measurement.open_alerts():
+            log.warning("alert %s on %s is still open at the end", step.rule, step.region)
+
+    def _magnify(self) -> None:
+        assert self._magnifier is not None
+        while not self._stopping.is_set():
+            frame = self._to_magnify.get(timeout_s=0.2)
+            if frame is None:
+                continue
+            picture = self._magnifier.process(frame)
+            self.counters.magnified += 1
+            if self._shown is not None:
+                self._shown(frame, picture)
+
+    def _guard(self, station: Callable[[], None]) -> None:
+        """A station that fails stops the daemon; nothing runs on with a part missing."""
+        try:
+            station()
+        except BaseException as error:
+            self._failure = self._failure or error
+            self.stop()
+
+
+def _rounded(value: float | None) -> str:
+    return "missing" if value is None else f"{value:.3g}"

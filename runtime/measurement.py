@@ -1,0 +1,101 @@
+"""The measuring half of the daemon in one object: frames in; displacement, telemetry, alerts out."""
+
+import time
+from dataclasses import asdict, dataclass
+
+from runtime.alerts import AlertRules, AlertStep
+from runtime.config import Config
+from runtime.displacement import Displacement, DisplacementMeter
+from runtime.frame import Frame
+from runtime.messages import AlertMessage, Telemetry, utc_text
+from runtime.vibration import Tone, VibrationWindow
+
+JUDGE_EVERY_NS = 100_000_000
+"""Alert rules look at the levels ten times a second, whatever the frame rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one frame gave. Most frames give no messages."""
+
+    displacements: tuple[Displacement, ...]
+    telemetry: tuple[Telemetry, ...]
+    alerts: tuple[AlertMessage, ...]
+
+
+class Measurement:
+    """Displacement of every region on every frame, its vibration, and the alert rules on it.
+
+    Feed frames in order, from one thread. Raises Failure when a region lies outside the picture or
+    the picture's size changes.
+    """
+
+    def __init__(self, config: Config) -> None:
+        names = [region.name for region in config.regions]
+        self._meter = DisplacementMeter(config.regions)
+        self._windows = {
+            name: VibrationWindow(config.vibration.window_s, config.vibration.level_s)
+            for name in names
+        }
+        self._rules = AlertRules(config.alerts, names)
+        self._tones: dict[str, Tone | None] = dict.fromkeys(names)
+        self._report_every_ns = round(config.vibration.report_every_s * 1e9)
+        self._judged_ns: int | None = None
+        self._reported_ns: int | None = None
+
+    def process(self, frame: Frame) -> Measured:
+        """Measure one frame."""
+        displacements = self._meter.measure(frame)
+        for displacement in displacements:
+            self._windows[displacement.region].add(displacement)
+        now_ns = frame.t_capture_ns
+        telemetry: tuple[Telemetry, ...] = ()
+        alerts: tuple[AlertMessage, ...] = ()
+        reports = _is_due(self._reported_ns, now_ns, self._report_every_ns)
+        if reports:
+            self._reported_ns = now_ns
+            self._tones = {name: window.dominant() for name, window in self._windows.items()}
+        if _is_due(self._judged_ns, now_ns, JUDGE_EVERY_NS):
+            self._judged_ns = now_ns
+            alerts = self._judge(now_ns / 1e9)
+        if reports:
+            telemetry = tuple(self._telemetry(displacement) for displacement in displacements)
+        return Measured(displacements, telemetry, alerts)
+
+    def open_alerts(self) -> tuple[AlertStep, ...]:
+        """The latest step of every alert that has not ended."""
+        return self._rules.open_alerts()
+
+    def _judge(self, t_s: float) -> tuple[AlertMessage, ...]:
+        steps: list[AlertStep] = []
+        for name, window in self._windows.items():
+            tone = self._tones[name]
+            frequency_hz = None if tone is None else tone.frequency_hz
+            steps += self._rules.update(name, t_s, window.levels(), frequency_hz)
+        time_utc = utc_text(time.time())
+        return tuple(AlertMessage(time_utc=time_utc, **asdict(step)) for step in steps)
+
+    def _telemetry(self, displacement: Displacement) -> Telemetry:
+        window = self._windows[displacement.region]
+        tone = self._tones[displacement.region]
+        return Telemetry(
+            region=displacement.region,
+            time_utc=utc_text(time.time()),
+            t_s=displacement.t_capture_ns / 1e9,
+            rate_hz=window.rate_hz,
+            x_px=displacement.x_px,
+            y_px=displacement.y_px,
+            x_se_px=displacement.x_se_px,
+            y_se_px=displacement.y_se_px,
+            **asdict(window.levels()),
+            dominant_hz=None if tone is None else tone.frequency_hz,
+            dominant_amplitude_px=None if tone is None else tone.amplitude_px,
+            valid=displacement.valid,
+            reason=displacement.reason,
+            alert=bool(self._rules.open_alerts(displacement.region)),
+        )
+
+
+def _is_due(last_ns: int | None, now_ns: int, every_ns: int) -> bool:
+    """Whether it is time again; at once after a clock that went back."""
+    return last_ns is None or not last_ns <= now_ns < last_ns + every_ns

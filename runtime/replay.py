@@ -1,0 +1,138 @@
+"""A whole video as fast as possible: every frame measured and magnified, then a report."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from failure import Failure
+from runtime.camera.video_file import VideoFile
+from runtime.clips import clip_writer, side_by_side
+from runtime.config import Camera, Config
+from runtime.magnification import Magnifier
+from runtime.measurement import Measurement
+from runtime.messages import AlertMessage
+from runtime.region_proposal import propose_regions
+from runtime.vibration import Tone, dominant_tone
+
+FASTEST_CLIP_HZ = 240.0
+
+
+@dataclass(slots=True)
+class RegionHistory:
+    """One region over all frames; None where there is no valid value."""
+
+    name: str
+    t_s: list[float] = field(default_factory=list)
+    x_px: list[float | None] = field(default_factory=list)
+    y_px: list[float | None] = field(default_factory=list)
+    x_se_px: list[float | None] = field(default_factory=list)
+    y_se_px: list[float | None] = field(default_factory=list)
+    reasons: set[str] = field(default_factory=set)
+
+    def tone(self) -> Tone | None:
+        """The dominant sinusoid of the longest stretch without a long gap."""
+        x, y = (np.array(values, dtype=np.float64) for values in (self.x_px, self.y_px))
+        return dominant_tone(np.array(self.t_s), x, y, stretch="longest")
+
+
+@dataclass(slots=True)
+class Replay:
+    """What a video gave."""
+
+    video: str
+    size_px: tuple[int, int]
+    regions: list[RegionHistory]
+    alerts: list[AlertMessage]
+    damage: str | None
+
+    @property
+    def frames(self) -> int:
+        return len(self.regions[0].t_s)
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented JSON: arrays over frames, null where there is no valid value."""
+        regions = []
+        for history in self.regions:
+            tone = history.tone()
+            regions.append(
+                {
+                    "name": history.name,
+                    "t_s": history.t_s,
+                    "x_px": history.x_px,
+                    "y_px": history.y_px,
+                    "x_se_px": history.x_se_px,
+                    "y_se_px": history.y_se_px,
+                    "dominant_hz": None if tone is None else tone.frequency_hz,
+                    "dominant_amplitude_px": None if tone is None else tone.amplitude_px,
+                    "missing": sorted(history.reasons),
+                }
+            )
+        return {
+            "video": self.video,
+            "width": self.size_px[0],
+            "height": self.size_px[1],
+            "frames": self.frames,
+            "damage": self.damage,
+            "regions": regions,
+            "alerts": [alert.model_dump() for alert in self.alerts],
+        }
+
+
+def config_for(video: Path, config: Config | None) -> Config:
+    """The configuration with the video as its source; without one, proposed regions, defaults."""
+    camera = Camera(source=str(video), real_time=False)
+    if config is not None:
+        return config.model_copy(update={"camera": camera})
+    with VideoFile(video, real_time=False) as source:
+        for frame in source.frames():
+            return Config(camera=camera, regions=propose_regions(frame.image))
+    raise Failure(f"{video}: holds no frame")
+
+
+def replay(
+    config: Config,
+    magnifier: Magnifier | None,
+    clip: Path | None,
+    tell: Callable[[float | None], None],
+) -> Replay:
+    """Measure every frame of ``config.camera.source``; with both, write the side-by-side ``clip``.
+
+    ``tell`` gets the share of the file that is done, where the file tells its length. Raises Failure
+    for a file that cannot be read, or a region or area outside the picture.
+    """
+    video = Path(config.camera.source)
+    measurement = Measurement(config)
+    histories = [RegionHistory(region.name) for region in config.regions]
+    alerts: list[AlertMessage] = []
+    alerted: set[str] = set()
+    label = f"magnified x{config.magnification.gain:g}"
+    with ExitStack() as stack:
+        source = stack.enter_context(VideoFile(video, real_time=False))
+        write = None
+        for frame in source.frames():
+            measured = measurement.process(frame)
+            alerts += measured.alerts
+            t_s = frame.t_capture_ns / 1e9
+            for history, displacement in zip(histories, measured.displacements, strict=True):
+                history.t_s.append(t_s)
+                history.x_px.append(displacement.x_px)
+                history.y_px.append(displacement.y_px)
+                history.x_se_px.append(displacement.x_se_px)
+                history.y_se_px.append(displacement.y_se_px)
+                if displacement.reason is not None:
+                    history.reasons.add(displacement.reason)
+            if magnifier is not None and clip is not None:
+                picture = magnifier.process(frame)
+                if write is None:
+                    rate_hz = min(source.nominal_rate_hz or 30.0, FASTEST_CLIP_HZ)
+                    write = stack.enter_context(clip_writer(clip, rate_hz))
+                for alert in measured.alerts:
+                    (alerted.discard if alert.type == "end" else alerted.add)(alert.region)
+                write(side_by_side(frame.image, picture, config.regions, label, alerted), t_s)
+            tell(t_s / source.announced_s if source.announced_s else None)
+    assert source.size is not None
+    return Replay(str(video), source.size, histories, alerts, source.damage)
