@@ -65,7 +65,8 @@ def clip_writer(path: Path, rate_hz: float) -> Iterator[Callable[[Picture, float
 
         def write(picture: Picture, t_s: float) -> None:
             height, width = (side - side % 2 for side in picture.shape[:2])
-            stream.width, stream.height = width, height
+            if not stream.codec_context.is_open:
+                stream.width, stream.height = width, height
             even = np.ascontiguousarray(picture[:height, :width])
             frame = av.VideoFrame.from_ndarray(even, format="bgr24")
             frame.pts, frame.time_base = round(t_s * TICKS_A_SECOND), time_base
@@ -78,7 +79,11 @@ def clip_writer(path: Path, rate_hz: float) -> Iterator[Callable[[Picture, float
 def _write(
     picture: Picture, text: str, place: tuple[int, int], size: float, colour: tuple[int, int, int]
 ) -> None:
-    """Text with a dark edge, readable on any picture."""
+    """Text on a dark plate, readable on any picture."""
     font = cv2.FONT_HERSHEY_SIMPLEX
-    cv2.putText(picture, text, place, font, size, BLACK, 3, cv2.LINE_AA)
+    (width, height), below = cv2.getTextSize(text, font, size, 1)
+    left, base = place
+    cv2.rectangle(
+        picture, (left - 2, base - height - 2), (left + width + 2, base + below), BLACK, cv2.FILLED
+    )
     cv2.putText(picture, text, place, font, size, colour, 1, cv2.LINE_AA)

@@ -17,7 +17,7 @@ from rich.live import Live
 
 from atomic_file import replaced
 from runtime.assembly import assembled
-from runtime.config import Alert, Camera, Config, Magnification, Mqtt, Region, Storage, Vibration
+from runtime.config import Alert, Camera, Config, Magnification, Mqtt, Rectangle, Region, Storage, Vibration
 from runtime.dashboard import Dashboard
 from runtime.demo_broker import embedded_broker
 from runtime.replay_report import replay_into
@@ -82,7 +82,14 @@ def demo_config(truth: Truth, port: int, out: Path) -> Config:
         name="footbridge",
         camera=Camera(source=str(SAMPLE)),
         regions=regions,
-        magnification=Magnification(gain=20, mode="band-pass", low_hz=1.0, high_hz=5.0),
+        magnification=Magnification(
+            gain=20,
+            mode="band-pass",
+            low_hz=1.0,
+            high_hz=5.0,
+            # The deck and what is around it: a third of the picture, so that a laptop keeps up.
+            area=Rectangle(x=24, y=120, width=592, height=128),
+        ),
         vibration=Vibration(window_s=5.0, report_every_s=0.5),
         alerts=(
             Alert(

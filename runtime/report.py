@@ -16,6 +16,7 @@ from runtime.replay import RegionHistory, Replay
 from runtime.vibration import amplitude_spectrum
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 BLUE, ORANGE, RED = "#1f6fb4", "#d9730d", "#c62828"
@@ -37,7 +38,8 @@ def write_plots(path: Path, replay: Replay) -> None:
         _plot_spectrum(spectrum, history)
     axes[-1][0].set_xlabel("time (s)")
     axes[-1][1].set_xlabel("frequency (Hz)")
-    axes[0][0].legend(loc="upper left", ncols=3, fontsize=8, frameon=False)
+    handles = {label: handle for pair in axes for handle, label in _legend(pair[0])}
+    figure.legend(handles.values(), handles, loc="outside upper left", ncols=3, frameon=False)
     with replaced(path) as scratch:
         figure.savefig(scratch)
 
@@ -62,6 +64,11 @@ def write_page(path: Path, replay: Replay, config: Config, clip: Path | None, pl
     )
     with replaced(path) as scratch:
         scratch.write_text(page, encoding="utf-8")
+
+
+def _legend(axes: "Axes") -> list[tuple["Artist", str]]:
+    handles, labels = axes.get_legend_handles_labels()
+    return list(zip(handles, labels, strict=True))
 
 
 def _plot_waveform(axes: "Axes", history: RegionHistory) -> None:
