@@ -112,6 +112,7 @@ def evaluate(
         Path | None, typer.Option(help="A file of weights instead of released ones.")
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the scores.")] = None,
+    card: Annotated[Path | None, typer.Option(help="Also write the weights' model card.")] = None,
 ) -> None:
     """Mean SSIM on a folder of scenes, of the network and of the unmagnified input."""
     from dataclasses import asdict
@@ -120,11 +121,12 @@ def evaluate(
     from rich.progress import Progress
 
     from atomic_file import replaced
-    from magnifier import evaluation, scene_folder
-    from magnifier.weights import load_network, released
+    from magnifier import evaluation, model_card, scene_folder
+    from magnifier.weights import load_network, read, released
 
     stored = scene_folder.read(scenes)
-    loaded = load_network(weights or released(model))
+    path = weights or released(model)
+    loaded = load_network(path)
     with Progress(transient=True) as bar:
         task = bar.add_task("evaluating", total=len(stored))
         scores = evaluation.evaluate(loaded, stored, lambda _: bar.advance(task))
@@ -132,6 +134,9 @@ def evaluate(
     input_ssim = fmean(score.input_ssim for score in scores)
     typer.echo(f"{loaded.name} SSIM {network_ssim:.4f}")
     typer.echo(f"unmagnified SSIM {input_ssim:.4f}")
+    if card is not None:
+        parameters = sum(each.numel() for each in loaded.parameters())
+        model_card.write(card, read(path)[1], scores, parameters)
     if json_file is not None:
         report = {
             "network": loaded.name,

@@ -75,7 +75,7 @@ def make_scene(pictures: list[Picture], size_px: int, random: Random) -> Scene:
         motion_px = _motion(gain, foregrounds_move, random)
         layers.append(_foreground(pictures, size_px, motion_px, random))
     # The blur of the lens: from just sharp to soft, in units of an output pixel.
-    blur_px = float(random.uniform(0.5, 0.85))
+    blur_px = float(random.uniform(0.4, 0.7))
     magnified, displacement_px = _compose(layers, size_px, gain, blur_px)
     return Scene(
         reference=_compose(layers, size_px, 0.0, blur_px)[0],

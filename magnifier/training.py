@@ -34,7 +34,7 @@ class Recipe:
     falling_share: float = 0.3
     average_decay: float = 0.999
     similarity_weight: float = 0.2
-    displacement_weight: float = 0.05
+    displacement_weight: float = 0.15
     checkpoint_every_s: float = 120.0
 
     def learning_rate(self, step: int) -> float:

@@ -32,8 +32,8 @@ def side_by_side(
             corner = (region.x, region.y)
             opposite = (region.x + region.width - 1, region.y + region.height - 1)
             cv2.rectangle(panel, corner, opposite, colour, 1)
-            _write(panel, region.name, (region.x, max(10, region.y - 4)), 0.4, colour)
-        _write(panel, text, (8, 20), 0.55, WHITE)
+            write_text(panel, region.name, (region.x, max(10, region.y - 4)), 0.4, colour)
+        write_text(panel, text, (8, 20), 0.55, WHITE)
         panels.append(panel)
     return np.hstack(panels)
 
@@ -76,7 +76,7 @@ def clip_writer(path: Path, rate_hz: float) -> Iterator[Callable[[Picture, float
         container.mux(stream.encode())
 
 
-def _write(
+def write_text(
     picture: Picture, text: str, place: tuple[int, int], size: float, colour: tuple[int, int, int]
 ) -> None:
     """Text on a dark plate, readable on any picture."""

@@ -101,8 +101,9 @@ def schema(
 def bench(
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in px.")] = "384x384",
     frames: Annotated[int, typer.Option(min=10, help="Frames of each of the runs.")] = 40,
+    markdown: Annotated[Path | None, typer.Option(help="Also write the figures there.")] = None,
 ) -> None:
     """Frames a second on this machine, with and without magnification."""
     from runtime.speed import report_speed
 
-    report_speed(size, frames)
+    report_speed(size, frames, markdown)

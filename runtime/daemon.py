@@ -1,6 +1,6 @@
 """Wires the stations, owns the threads: one camera, one daemon.
 
-The calling thread reads the camera. The measuring thread gets every frame through a bounded queue;
+The capturing thread reads the camera. The measuring thread gets every frame through a bounded queue;
 the magnifying thread gets the newest frame whenever it is free. Neither waits for the other, and
 nothing waits for the network: the publisher has threads and an outbox of its own.
 """
@@ -97,23 +97,22 @@ class Daemon:
         self._source: Source | None = None
 
     def run(self) -> None:
-        """Run to the end. Raises what made a station fail; the others are stopped first."""
-        threads = [threading.Thread(target=self._guard, args=(self._measure,), name="measure")]
-        if self._magnifier is not None:
-            threads.append(
-                threading.Thread(target=self._guard, args=(self._magnify,), name="magnify")
-            )
+        """Run to the end. Raises what made a station fail; the others are stopped first.
+
+        The calling thread only waits, so a signal handler in it may call ``stop``.
+        """
+        capture = threading.Thread(target=self._guard, args=(self._capture,), name="capture")
+        measure = threading.Thread(target=self._guard, args=(self._measure,), name="measure")
+        magnify = threading.Thread(target=self._guard, args=(self._magnify,), name="magnify")
+        threads = [capture, measure] if self._magnifier is None else [capture, measure, magnify]
         for thread in threads:
             thread.start()
-        try:
-            self._capture()
-        finally:
-            # The measurement finishes what it was given; the eye has seen enough.
-            self._put_for_measuring(None)
-            threads[0].join()
-            self.stop()
-            for thread in threads:
-                thread.join()
+        # The measurement finishes what it was given; the eye has seen enough by then.
+        capture.join()
+        measure.join()
+        self.stop()
+        for thread in threads:
+            thread.join()
         if self._failure is not None:
             raise self._failure
 
@@ -125,6 +124,12 @@ class Daemon:
             source.close()
 
     def _capture(self) -> None:
+        try:
+            self._read_camera()
+        finally:
+            self._put_for_measuring(None)
+
+    def _read_camera(self) -> None:
         wait_s = 1.0
         while not self._stopping.is_set():
             try:

@@ -48,9 +48,14 @@ class Truth(BaseModel):
     regions: dict[str, TrueRegion]
 
 
+def read_truth() -> Truth:
+    """What is known of the sample clip."""
+    return Truth.model_validate_json(SAMPLE.with_suffix(".json").read_bytes())
+
+
 def run_demo(out: Path) -> None:
     """Play the sample clip through the daemon, then leave report, pictures and alerts in ``out``."""
-    truth = Truth.model_validate_json(SAMPLE.with_suffix(".json").read_bytes())
+    truth = read_truth()
     with embedded_broker() as port:
         config = demo_config(truth, port, out)
         dashboard = Dashboard(port, config.mqtt.topic, config.name)

@@ -3,12 +3,15 @@
 import platform
 import re
 import time
+from pathlib import Path
 from statistics import median
 
 import numpy as np
+import onnxruntime
 import typer
 from rich.progress import track
 
+from atomic_file import replaced
 from failure import Failure
 from runtime.config import Camera, Config, Region
 from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine
@@ -20,8 +23,8 @@ RUNS = 3
 REGION_PX = 48
 
 
-def report_speed(size: str, frames: int) -> None:
-    """Print the medians of three runs, each of ``frames`` frames, interleaved."""
+def report_speed(size: str, frames: int, markdown: Path | None) -> None:
+    """Print the medians of three runs, each of ``frames`` frames, interleaved; keep them too."""
     match = re.fullmatch(r"(\d+)x(\d+)", size)
     if match is None:
         raise Failure(f'--size {size}: write it as WIDTHxHEIGHT, such as "640x360"')
@@ -33,9 +36,28 @@ def report_speed(size: str, frames: int) -> None:
     for _ in track(range(RUNS), "measuring", transient=True):
         plain_s.append(_run(clip, magnify=False))
         magnified_s.append(_run(clip, magnify=True))
-    typer.echo(f"{platform.machine()}, {_processor()}, {width}x{height}, 4 regions, {frames} frames")
-    typer.echo(f"measurement alone          {frames / median(plain_s):8.1f} frames/s")
-    typer.echo(f"measurement, magnification {frames / median(magnified_s):8.1f} frames/s")
+    plain_hz, magnified_hz = frames / median(plain_s), frames / median(magnified_s)
+    machine = f"{platform.machine()}, {_processor()}, ONNX Runtime {onnxruntime.__version__}"
+    typer.echo(f"{machine}; {width}x{height}, 4 regions, {frames} frames")
+    typer.echo(f"measurement alone          {plain_hz:8.1f} frames/s")
+    typer.echo(f"measurement, magnification {magnified_hz:8.1f} frames/s")
+    if markdown is not None:
+        with replaced(markdown) as scratch:
+            scratch.write_text(
+                f"""# Throughput, measured
+
+`tremorscope bench --size {size} --frames {frames}` on {machine}: {width}x{height} px, four regions of
+{REGION_PX}x{REGION_PX} px, one thread for the stations, medians of {RUNS} interleaved runs.
+
+| | frames a second |
+| --- | --- |
+| measurement alone | {plain_hz:.1f} |
+| measurement and magnification of every frame | {magnified_hz:.1f} |
+
+In the daemon the two run side by side: the measurement sees every frame at the camera's rate, and
+magnification takes the newest frame whenever it is free.
+"""
+            )
 
 
 def _run(clip: list[Frame], *, magnify: bool) -> float:
