@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from failure import Failure
-
 # Only names and help texts are imported here: each command imports what it needs when it is used,
 # so that a device needs no torch.
 from export.commands import app as export_app
+from failure import Failure
 from magnifier.commands import app as magnifier_app
 from runtime.commands import app as runtime_app
 

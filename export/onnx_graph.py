@@ -25,9 +25,7 @@ ALLOWED_DIFFERENCE = 1.0
 FOLLOW_BY_MODE = {"static": (1.0, 0.05), "dynamic": (1.0, 1.0), "band-pass": (0.6, 0.1)}
 
 
-def export(
-    weights_path: Path, out: Path, size_px: tuple[int, int] | None
-) -> tuple[Path, Sidecar]:
+def export(weights_path: Path, out: Path, size_px: tuple[int, int] | None) -> tuple[Path, Sidecar]:
     """Write ``<network>.onnx``, or ``<network>-<W>x<H>.onnx`` for one size, with its sidecar.
 
     ``size_px`` is (width, height); None leaves both open, as ONNX Runtime can run it. Raises Failure
@@ -87,9 +85,7 @@ def traced(streaming: StreamingMagnifier) -> onnx.ModelProto:
             opset_version=OPSET,
             input_names=INPUTS,
             output_names=OUTPUTS,
-            dynamic_shapes={
-                "frame": frame, "gain": {}, "follow": {}, "fast": state, "slow": state
-            },
+            dynamic_shapes={"frame": frame, "gain": {}, "follow": {}, "fast": state, "slow": state},
             verbose=False,
         )
     assert program is not None

@@ -34,9 +34,7 @@ class StreamingMagnifier(nn.Module):
         features = self.network.encode(image)
         fast_next = fast + follow[0] * (features - fast)
         slow_next = slow + follow[1] * (features - slow)
-        output, _ = self.network.magnify(
-            image, features, fast_next - slow, gain.view(1, 1, 1, 1)
-        )
+        output, _ = self.network.magnify(image, features, fast_next - slow, gain.view(1, 1, 1, 1))
         levels = torch.clamp((output + 1) * 127.5, 0, 255).round()
         magnified = levels.squeeze(0).permute(1, 2, 0).to(torch.uint8)
         return magnified, fast_next, slow_next

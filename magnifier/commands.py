@@ -19,7 +19,8 @@ WORK = Path("work")
 def photographs(
     folder: Annotated[Path, typer.Argument(help="Where they are put.")] = WORK / "photographs",
     package: Annotated[
-        list[str] | None, typer.Option(help="Debian package to unpack; all known ones if not given.")
+        list[str] | None,
+        typer.Option(help="Debian package to unpack; all known ones if not given."),
     ] = None,
 ) -> None:
     """Collect photographs to cut scenes from out of Debian packages, without installing them."""
@@ -64,7 +65,9 @@ def train(
     work: Annotated[
         Path, typer.Option(help="Folder for the checkpoint and the pool of scenes.")
     ] = WORK,
-    steps: Annotated[int, typer.Option(min=1, help="Steps in all, resumed ones included.")] = 40_000,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Steps in all, resumed ones included.")
+    ] = 40_000,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop after this time.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0: all.")] = 0,
     blocks: Annotated[

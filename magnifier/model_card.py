@@ -27,7 +27,10 @@ def write(path: Path, facts: dict[str, str], scores: list[Score], parameters: in
         ("hours", f"{facts['hours']}, on two processor cores, no GPU"),
         ("mean SSIM, network", f"{network_ssim:.4f}"),
         ("mean SSIM, unmagnified input", f"{input_ssim:.4f}"),
-        ("gained", f"{network_ssim - input_ssim:+.4f} (better on {better} of {len(scores)} scenes)"),
+        (
+            "gained",
+            f"{network_ssim - input_ssim:+.4f} (better on {better} of {len(scores)} scenes)",
+        ),
     ]
     table = "\n".join(f"| {key} | {value} |" for key, value in rows)
     gains = sorted(score.gain for score in scores)

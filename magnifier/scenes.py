@@ -127,7 +127,11 @@ def _texture(pictures: list[Picture], width: int, height: int, random: Random) -
 
 
 def _background(
-    pictures: list[Picture], size_px: int, kind: Kind, motion_px: NDArray[np.float64], random: Random
+    pictures: list[Picture],
+    size_px: int,
+    kind: Kind,
+    motion_px: NDArray[np.float64],
+    random: Random,
 ) -> _Layer:
     margin_px = int(MAGNIFIED_LIMIT_PX) + KERNEL_RADIUS
     side = SUPERSAMPLING * (size_px + 2 * margin_px)

@@ -152,7 +152,7 @@ class Trainer:
         tensors, facts = weights.read(self._checkpoint)
         if facts.get("network") != self.network.name:
             raise Failure(
-                f"{self._checkpoint}: is of the network \"{facts.get('network')}\", not of "
+                f'{self._checkpoint}: is of the network "{facts.get("network")}", not of '
                 f'"{self.network.name}"; choose another --work folder'
             )
         parts: dict[str, dict[str, Tensor]] = {prefix: {} for prefix in STATE_PREFIXES}
@@ -179,9 +179,7 @@ class Trainer:
                     else parts["second."][key],
                 }
 
-    def _fill(
-        self, network: networks.Magnifier, tensors: dict[str, Tensor], source: Path
-    ) -> None:
+    def _fill(self, network: networks.Magnifier, tensors: dict[str, Tensor], source: Path) -> None:
         blocks = networks.depth(tensors)
         if blocks > self.recipe.blocks:
             raise Failure(

@@ -83,9 +83,7 @@ def validate(config: Annotated[Path, typer.Argument(help="Configuration, a TOML 
 
 @app.command()
 def schema(
-    message: Annotated[
-        str, typer.Argument(help="config, state, telemetry or alert.")
-    ] = "config",
+    message: Annotated[str, typer.Argument(help="config, state, telemetry or alert.")] = "config",
 ) -> None:
     """Print the JSON Schema of the configuration or of an MQTT message."""
     from runtime.config import Config

@@ -87,9 +87,7 @@ class Magnification(Section):
     @model_validator(mode="after")
     def _band_is_ordered(self) -> "Magnification":
         if self.low_hz >= self.high_hz:
-            raise ValueError(
-                f"low_hz = {self.low_hz:g} must be below high_hz = {self.high_hz:g}"
-            )
+            raise ValueError(f"low_hz = {self.low_hz:g} must be below high_hz = {self.high_hz:g}")
         return self
 
 
@@ -172,7 +170,6 @@ class Storage(Section):
         title="Folder for undelivered alerts",
         description="None: $STATE_DIRECTORY under systemd, else ~/.local/state/tremorscope.",
     )
-
 
     def folder(self, camera: str) -> Path:
         """Where one camera's files go."""

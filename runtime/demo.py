@@ -17,7 +17,17 @@ from rich.live import Live
 
 from atomic_file import replaced
 from runtime.assembly import assembled
-from runtime.config import Alert, Camera, Config, Magnification, Mqtt, Rectangle, Region, Storage, Vibration
+from runtime.config import (
+    Alert,
+    Camera,
+    Config,
+    Magnification,
+    Mqtt,
+    Rectangle,
+    Region,
+    Storage,
+    Vibration,
+)
 from runtime.dashboard import Dashboard
 from runtime.demo_broker import embedded_broker
 from runtime.replay_report import replay_into
@@ -171,4 +181,3 @@ def _tell_truth(truth: Truth, dashboard: Dashboard) -> None:
         typer.echo(f"  {name:<10} measured {measured:<24} true {true}")
     raised = [alert for alert in dashboard.alerts if alert["type"] == "new"]
     typer.echo(f"{len(raised)} alerts raised: {', '.join(a['region'] for a in raised) or 'none'}")
-

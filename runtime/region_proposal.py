@@ -23,7 +23,9 @@ def propose_regions(picture: NDArray[np.uint8], count: int = 4) -> tuple[Region,
     if size < 8:
         raise Failure(f"a picture of {width}x{height} px is too small to measure in")
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    slope_x, slope_y = (cv2.Sobel(grey, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
+    slope_x, slope_y = (
+        cv2.Sobel(grey, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))
+    )
     xx, yy, xy = (
         cv2.boxFilter(product, -1, (size, size))
         for product in (slope_x * slope_x, slope_y * slope_y, slope_x * slope_y)

@@ -52,11 +52,13 @@ def write_page(path: Path, replay: Replay, config: Config, clip: Path | None, pl
     ]
     if replay.damage is not None:
         facts.append(f"the file is damaged: {replay.damage}")
-    video = f'<video src="{html.escape(clip.name)}" controls loop muted autoplay></video>'
+    video = ""
+    if clip is not None:
+        video = f'<video src="{html.escape(clip.name)}" controls loop muted autoplay></video>'
     page = _PAGE.substitute(
         title=html.escape(Path(replay.video).name),
         facts=html.escape("; ".join(facts)),
-        video="" if clip is None else video,
+        video=video,
         plots=html.escape(plots.name),
         regions="".join(_region_row(history) for history in replay.regions),
         alerts="".join(_alert_row(alert) for alert in replay.alerts)
@@ -125,7 +127,9 @@ def _plot_spectrum(axes: "Axes", history: RegionHistory) -> None:
 
 def _region_row(history: RegionHistory) -> str:
     tone = history.tone()
-    measured = sum(x is not None or y is not None for x, y in zip(history.x_px, history.y_px))
+    measured = sum(
+        x is not None or y is not None for x, y in zip(history.x_px, history.y_px, strict=True)
+    )
     cells = [
         history.name,
         "none" if tone is None else f"{tone.frequency_hz:.3f} ± {tone.frequency_se_hz:.3f}",

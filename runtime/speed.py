@@ -98,7 +98,9 @@ def _frames(width: int, height: int, count: int) -> list[Frame]:
 def _processor() -> str:
     try:
         with open("/proc/cpuinfo") as file:  # noqa: PTH123
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+            names = [
+                line.partition(":")[2].strip() for line in file if line.startswith("model name")
+            ]
     except OSError:
         names = []
     return f"{len(names) or '?'} x {names[0] if names else platform.processor() or 'unknown'}"

@@ -21,9 +21,7 @@ class Engine(Protocol):
         """Forget all frames."""
         ...
 
-    def step(
-        self, image: NDArray[np.uint8], gain: float, follow: Follow
-    ) -> NDArray[np.uint8]:
+    def step(self, image: NDArray[np.uint8], gain: float, follow: Follow) -> NDArray[np.uint8]:
         """Magnify one frame, (height, width, 3) uint8 in and out.
 
         The first frame after a reset, or after its size changed, must come with ``gain`` 1 and

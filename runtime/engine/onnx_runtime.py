@@ -55,9 +55,7 @@ class OnnxRuntimeEngine:
     def reset(self) -> None:
         self._state = None
 
-    def step(
-        self, image: NDArray[np.uint8], gain: float, follow: Follow
-    ) -> NDArray[np.uint8]:
+    def step(self, image: NDArray[np.uint8], gain: float, follow: Follow) -> NDArray[np.uint8]:
         shape = self._state_shape(*image.shape[:2])
         if self._state is None or self._state[0].shape != shape:
             self._state = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
