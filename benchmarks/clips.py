@@ -113,7 +113,7 @@ def compressed(
             out.mux(stream.encode(converter.reformat(picture, format="yuv420p")))
         out.mux(stream.encode())
     store.seek(0)
-    with av.open(store) as container:
+    with av.open(store, "r") as container:
         converter = VideoReformatter()
         for index, picture in enumerate(container.decode(video=0)):
             image = converter.reformat(picture, format="bgr24").to_ndarray()

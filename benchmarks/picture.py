@@ -40,14 +40,11 @@ def main() -> None:
             if t_s > truth.ends_s:
                 break
     assert best is not None
-    upper = np.hstack(best)
+    upper = np.hstack(best).astype(np.uint8)
     slices = [np.stack(columns, axis=1) for columns in zip(*pairs, strict=True)]
     width = upper.shape[1] // 2
-    lower = np.hstack(
-        [
-            cv2.resize(part, (width, part.shape[0]), interpolation=cv2.INTER_LINEAR)
-            for part in slices
-        ]
+    lower = np.hstack([cv2.resize(part, (width, part.shape[0])) for part in slices]).astype(
+        np.uint8
     )
     gain = config.magnification.gain
     for x, title in ((8, "raw"), (width + 8, f"magnified x{gain:g}")):

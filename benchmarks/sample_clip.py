@@ -75,7 +75,8 @@ def truth() -> dict[str, object]:
 def _shape() -> NDArray[np.float64]:
     """Amplitude of each column of the picture (px): half a sine between the piers."""
     along = (np.arange(WIDTH_PX) - SPAN_PX[0]) / (SPAN_PX[1] - SPAN_PX[0])
-    return AMPLITUDE_PX * np.sin(np.pi * np.clip(along, 0, 1))
+    shape: NDArray[np.float64] = AMPLITUDE_PX * np.sin(np.pi * np.clip(along, 0, 1))
+    return shape
 
 
 def _history(t_s: float) -> float:
@@ -115,7 +116,7 @@ def _shifted(layer: Layer, down_px: NDArray[np.float64]) -> Layer:
         weight = np.exp(-0.5 * ((tap - (position - whole)) / (2 * BLUR_PX)) ** 2)
         total += weight
         shifted += (layer[rows + tap, columns] * weight[:, None]).astype(np.float32)
-    return shifted / total[:, None].astype(np.float32)
+    return np.divide(shifted, total[:, None], dtype=np.float32)
 
 
 def _halved(layer: Layer) -> Layer:
@@ -135,7 +136,8 @@ def _clouds(random: np.random.Generator, height: int, width: int, coarsest_px: f
         )
         total += strength * fine[:height, :width]
         size, strength = size / 2, strength * 0.62
-    return (total - total.mean()) / total.std()
+    normal: Layer = (total - total.mean()) / total.std()
+    return normal
 
 
 def _tint(shade: Layer, colour: tuple[int, int, int], contrast: float) -> Layer:

@@ -103,6 +103,7 @@ def simplified(
             raise Failure(f"{width}x{height} is too small; at least {SMALLEST_PX} px a side")
         state = _state_shape(streaming, height, width)
         shapes = {"frame": [height, width, 3], "fast": list(state), "slow": list(state)}
+    simple: onnx.ModelProto
     simple, agrees = onnxsim.simplify(model, overwrite_input_shapes=shapes)
     if not agrees:
         raise Failure("onnxsim changed what the graph computes; report this with its version")

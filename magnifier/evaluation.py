@@ -47,7 +47,8 @@ def magnify(network: Magnifier, reference: Picture, current: Picture, gain: floa
         factor = torch.full((1, 1, 1, 1), gain)
         output, _ = network(as_tensor(reference), as_tensor(current), factor)
     grey_levels = (output[0].permute(1, 2, 0) + 1) * 127.5
-    return grey_levels.round().clamp(0, 255).to(torch.uint8).numpy()
+    picture: Picture = grey_levels.round().clamp(0, 255).to(torch.uint8).numpy()
+    return picture
 
 
 def as_tensor(picture: Picture) -> Tensor:
@@ -57,7 +58,7 @@ def as_tensor(picture: Picture) -> Tensor:
 
 def similarity(picture: Picture, truth: Picture) -> float:
     """SSIM of Wang et al. 2004 (Gaussian window, sigma 1.5 px), mean over the colours, 1 = equal."""
-    value = structural_similarity(
+    value = structural_similarity(  # type: ignore[no-untyped-call]
         picture,
         truth,
         channel_axis=2,

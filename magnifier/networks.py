@@ -194,9 +194,10 @@ def _pad(frame: Tensor) -> Tensor:
 def _sample_at(frame: Tensor, displacement_px: Tensor) -> Tensor:
     """frame(x - displacement(x)), bilinear, the border repeated. Both (batch, ., height, width)."""
     height, width = frame.shape[-2:]
-    options = {"dtype": frame.dtype, "device": frame.device}
-    columns = torch.arange(width, **options).view(1, 1, width) - displacement_px[:, 0]
-    rows = torch.arange(height, **options).view(1, height, 1) - displacement_px[:, 1]
+    column = torch.arange(width, dtype=frame.dtype, device=frame.device)
+    row = torch.arange(height, dtype=frame.dtype, device=frame.device)
+    columns = column.view(1, 1, width) - displacement_px[:, 0]
+    rows = row.view(1, height, 1) - displacement_px[:, 1]
     # grid_sample without aligned corners has pixel i at (2 i + 1) / size - 1.
     grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], dim=-1)
     return F.grid_sample(frame, grid, mode="bilinear", padding_mode="border", align_corners=False)

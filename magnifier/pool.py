@@ -91,8 +91,13 @@ class ScenePool:
         frames, displacements, gains = zip(*drawn, strict=True)
         images = torch.from_numpy(np.stack(frames, axis=1)).permute(0, 1, 4, 2, 3)
         scaled = images.float() / 127.5 - 1
+        reference, current, magnified = (
+            part.contiguous(memory_format=torch.channels_last) for part in scaled
+        )
         return Batch(
-            *(part.contiguous(memory_format=torch.channels_last) for part in scaled),
+            reference,
+            current,
+            magnified,
             displacement_px=torch.from_numpy(np.stack(displacements)).permute(0, 3, 1, 2).float(),
             gain=torch.tensor(gains, dtype=torch.float32).view(-1, 1, 1, 1),
         )

@@ -96,7 +96,8 @@ def add_noise(frame: Rendered, sigma: float, random: Random) -> Rendered:
 def quantise(frame: Rendered, random: Random) -> Picture:
     """8 bits with uniform dither, so that motion below a grey level survives on average."""
     dithered = frame + random.random(frame.shape, dtype=np.float32)
-    return np.clip(np.floor(dithered), 0, 255).astype(np.uint8)
+    levels: Picture = np.clip(np.floor(dithered), 0, 255).astype(np.uint8)
+    return levels
 
 
 def _motion(gain: float, moves: bool, random: Random) -> NDArray[np.float64]:
@@ -116,14 +117,14 @@ def _texture(pictures: list[Picture], width: int, height: int, random: Random) -
     part_width, part_height = int(width * scale), int(height * scale)
     left = random.integers(picture_width - part_width + 1)
     top = random.integers(picture_height - part_height + 1)
-    part = picture[top : top + part_height, left : left + part_width]
+    cut = picture[top : top + part_height, left : left + part_width]
     filtering = cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC
-    part = cv2.resize(part, (width, height), interpolation=filtering)
+    part = cv2.resize(cut, (width, height), interpolation=filtering).astype(np.float32)
     if random.random() < 0.5:
         part = part[:, ::-1]
     contrast, brightness = random.uniform(0.7, 1.2), random.uniform(-30, 30)
-    toned = (part.astype(np.float32) - 127.5) * contrast + 127.5 + brightness
-    return np.clip(toned, 0, 255).astype(np.float32)
+    toned: Rendered = np.clip((part - 127.5) * contrast + 127.5 + brightness, 0, 255)
+    return toned.astype(np.float32, copy=False)
 
 
 def _background(
@@ -180,7 +181,7 @@ def _outline(width: int, height: int, random: Random) -> Rendered:
     _fill(mask, points * reach + centre, 255)
     if shape == "frame":
         _fill(mask, points * reach * random.uniform(0.4, 0.8) + centre, 0)
-    return mask.astype(np.float32) / 255
+    return mask.astype(np.float32) / np.float32(255)
 
 
 def _fill(mask: NDArray[np.uint8], points: NDArray[np.float64], value: int) -> None:
@@ -227,7 +228,8 @@ def _sample(
     filtered = cv2.sepFilter2D(
         texture, cv2.CV_32F, kernel_x, kernel_y, borderType=cv2.BORDER_REPLICATE
     )
-    return filtered[start_y::SUPERSAMPLING, start_x::SUPERSAMPLING], column, row
+    output = filtered[start_y::SUPERSAMPLING, start_x::SUPERSAMPLING]
+    return output.astype(np.float32, copy=False), column, row
 
 
 def _fraction(corner_px: float, blur_px: float) -> tuple[int, int, NDArray[np.float64]]:

@@ -66,7 +66,7 @@ class Trainer:
         self.network = networks.build(name, recipe.blocks)
         if start_from is not None and not self._checkpoint.exists():
             self._fill(self.network, weights.read(start_from)[0], start_from)
-        self.network = self.network.to(memory_format=torch.channels_last)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self._optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.99), weight_decay=1e-4
@@ -102,7 +102,7 @@ class Trainer:
         output, displacement_px = self.network(batch.reference, batch.current, batch.gain)
         loss, similarity = self._loss(output, displacement_px, batch)
         self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self._optimiser.step()
         self.step += 1

@@ -86,10 +86,17 @@ def schema(
     message: Annotated[str, typer.Argument(help="config, state, telemetry or alert.")] = "config",
 ) -> None:
     """Print the JSON Schema of the configuration or of an MQTT message."""
+    from pydantic import BaseModel
+
     from runtime.config import Config
     from runtime.messages import AlertMessage, State, Telemetry
 
-    models = {"config": Config, "state": State, "telemetry": Telemetry, "alert": AlertMessage}
+    models: dict[str, type[BaseModel]] = {
+        "config": Config,
+        "state": State,
+        "telemetry": Telemetry,
+        "alert": AlertMessage,
+    }
     if message not in models:
         raise Failure(f'"{message}" has no schema; choose from: {", ".join(models)}')
     typer.echo(json.dumps(models[message].model_json_schema(), indent=2))

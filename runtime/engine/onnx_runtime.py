@@ -66,6 +66,7 @@ class OnnxRuntimeEngine:
             "fast": self._state[0],
             "slow": self._state[1],
         }
+        magnified: NDArray[np.uint8]
         magnified, fast, slow = self._session.run(("magnified", "fast_next", "slow_next"), feeds)
         self._state = fast, slow
         return magnified
