@@ -127,7 +127,8 @@ def _shrink(picture: Picture, longest_px: int) -> Picture:
 def _thumbnail(picture: Picture) -> NDArray[np.float32]:
     gray = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
     small = cv2.resize(gray, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float32)
-    normal: NDArray[np.float32] = (small - small.mean()) / (small.std() + 1)
+    # A trace in the divisor, for pictures of one colour.
+    normal: NDArray[np.float32] = (small - small.mean()) / (small.std() + 1e-3)
     return normal
 
 

@@ -1,0 +1,89 @@
+"""The networks' arithmetic, geometry and growth."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from failure import Failure
+from magnifier import networks
+
+
+@contextmanager
+def counted_macs(network: nn.Module) -> Iterator[list[int]]:
+    """Multiply-accumulates of every convolution that runs inside the context."""
+    counts: list[int] = []
+
+    def count(layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        assert isinstance(layer, nn.Conv2d)
+        counts.append(layer.weight[0].numel() * output.numel())
+
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    yield counts
+    for handle in handles:
+        handle.remove()
+
+
+@pytest.mark.parametrize(("name", "giga_macs"), [("proposed", 9.79), ("displace", 6.5)])
+def test_a_frame_costs_the_published_arithmetic(name: str, giga_macs: float) -> None:
+    network = networks.build(name)
+    frame = torch.zeros(1, 3, 384, 384)
+    with torch.inference_mode(), counted_macs(network) as counts:
+        features = network.encode(frame)
+        network.magnify(frame, features, features, torch.ones(1, 1, 1, 1))
+    assert sum(counts) / 1e9 == pytest.approx(giga_macs, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["displace", "proposed"])
+def test_the_encoder_is_linear(name: str) -> None:
+    network = networks.build(name, blocks=1).double()
+    a, b = torch.rand(2, 1, 3, 37, 50, dtype=torch.float64).unbind()
+    zero = network.encode(torch.zeros_like(a))
+    difference = network.encode(a) - network.encode(b)
+    assert torch.allclose(difference, network.encode(a - b) - zero, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["displace", "proposed"])
+@pytest.mark.parametrize("size", [(32, 48), (33, 49), (35, 50), (34, 47)])
+def test_every_size_comes_back_as_it_went_in(name: str, size: tuple[int, int]) -> None:
+    network = networks.build(name, blocks=1)
+    frame = torch.rand(1, 3, *size)
+    output, _ = network(frame, frame, torch.ones(1, 1, 1, 1))
+    assert output.shape == frame.shape
+
+
+def test_at_gain_one_motion_adds_nothing() -> None:
+    network = networks.build("displace", blocks=1)
+    reference, current = torch.rand(2, 1, 3, 32, 32).unbind()
+    one = torch.ones(1, 1, 1, 1)
+    moving, _ = network(reference, current, one)
+    still, _ = network(current, current, one)
+    assert torch.equal(moving, still)
+
+
+def test_sampling_moves_the_picture_by_the_displacement() -> None:
+    columns = torch.arange(40.0).expand(1, 3, 30, 40)
+    displacement = torch.zeros(1, 2, 30, 40)
+    displacement[:, 0] = 2.5
+    moved = networks._sample_at(columns, displacement)
+    # What stood at x - 2.5 now stands at x: to the right.
+    assert torch.allclose(moved[..., 4:], columns[..., 4:] - 2.5, atol=1e-4)
+
+
+def test_deepening_keeps_the_function() -> None:
+    shallow = networks.build("displace", blocks=2)
+    for parameter in shallow.parameters():
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    deep = networks.deepened(networks.build("displace", blocks=5), shallow.state_dict())
+    reference, current = torch.rand(2, 1, 3, 32, 32).unbind()
+    gain = torch.full((1, 1, 1, 1), 7.0)
+    assert networks.depth(deep.state_dict()) == 5
+    assert torch.equal(shallow(reference, current, gain)[0], deep(reference, current, gain)[0])
+
+
+def test_an_unknown_network_is_told_with_the_known_ones() -> None:
+    with pytest.raises(Failure, match="displace, proposed"):
+        networks.build("resnet")

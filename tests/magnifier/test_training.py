@@ -1,0 +1,118 @@
+"""Training: learns, stops, goes on as if it had never stopped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from failure import Failure
+from magnifier import networks, weights
+from magnifier.pool import Batch, ScenePool
+from magnifier.training import Recipe, Trainer
+
+SMALL = Recipe(blocks=1, batch=2, crop_px=32, steps=6, warmup_steps=2)
+
+
+class FixedPool(ScenePool):
+    """Draws that depend on nothing but their number."""
+
+    def __init__(self, begin: int = 0) -> None:
+        self._number = begin
+
+    def refresh(self) -> None:
+        self._number += 1
+
+    def draw(self, count: int, crop_px: int) -> Batch:
+        torch.manual_seed(self._number)
+        pictures = torch.rand(3, count, 3, crop_px, crop_px) * 2 - 1
+        coarse = torch.zeros(count, 2, crop_px // 4, crop_px // 4)
+        return Batch(
+            *pictures.unbind(), displacement_px=coarse, gain=torch.full((count, 1, 1, 1), 5.0)
+        )
+
+
+def trained(folder: Path, recipe: Recipe, pool: ScenePool, start: Path | None = None) -> Trainer:
+    torch.manual_seed(0)
+    trainer = Trainer("displace", folder, recipe, start)
+    trainer.run(pool, None, lambda _: None)
+    return trainer
+
+
+def test_the_loss_falls(tmp_path: Path) -> None:
+    class OneScene(FixedPool):
+        def refresh(self) -> None:
+            self._number = 1
+
+    recipe = Recipe(blocks=1, batch=2, crop_px=32, steps=40, warmup_steps=2)
+    losses: list[float] = []
+    trainer = Trainer("displace", tmp_path, recipe, None)
+    trainer.run(OneScene(), None, lambda step: losses.append(step.loss))
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole", SMALL, FixedPool())
+    # A checkpoint at step 3, as a stop there leaves it; the schedule stays that of six steps.
+    parted = tmp_path / "parted"
+    torch.manual_seed(0)
+    first = Trainer("displace", parted, SMALL, None)
+    pool = FixedPool()
+    for _ in range(3):
+        pool.refresh()
+        first._train_step(pool.draw(SMALL.batch, SMALL.crop_px))
+    first.save()
+    second = trained(parted, SMALL, FixedPool(begin=3))
+    assert second.step == whole.step == 6
+    for one, other in zip(whole.average.parameters(), second.average.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_a_checkpoint_can_be_deepened_but_not_made_shallower(tmp_path: Path) -> None:
+    trained(tmp_path, SMALL, FixedPool())
+    deeper = Trainer("displace", tmp_path, Recipe(blocks=2), None)
+    assert deeper.step == 6
+    assert networks.depth(deeper.average.state_dict()) == 2
+    deeper.save()
+    with pytest.raises(Failure, match="only be made deeper"):
+        Trainer("displace", tmp_path, SMALL, None)
+
+
+def test_another_networks_checkpoint_is_refused(tmp_path: Path) -> None:
+    trained(tmp_path, SMALL, FixedPool())
+    with pytest.raises(Failure, match="another --work folder"):
+        Trainer("proposed", tmp_path, SMALL, None)
+
+
+def test_a_file_of_weights_starts_a_run_without_a_checkpoint(tmp_path: Path) -> None:
+    first = trained(tmp_path / "a", SMALL, FixedPool())
+    first.save_average(tmp_path / "start.safetensors")
+    begun = Trainer("displace", tmp_path / "b", SMALL, tmp_path / "start.safetensors")
+    expected = weights.load_network(tmp_path / "start.safetensors").state_dict()
+    assert begun.step == 0
+    for key, value in begun.network.state_dict().items():
+        assert torch.equal(value, expected[key])
+
+
+def test_stored_scenes_agree_with_their_displacement_however_they_are_turned(
+    tmp_path: Path,
+) -> None:
+    rows, columns = np.mgrid[:400, :400]
+    wave = 128 + 50 * np.sin(0.11 * columns + 0.05 * rows) + 40 * np.sin(0.09 * rows)
+    picture = np.repeat(wave[..., None], 3, axis=2).astype(np.uint8)
+    random = np.random.default_rng(1)
+    pool = ScenePool(tmp_path, [picture, picture], random=random, slots=6, size_px=96)
+    for _ in range(8):
+        pool.refresh()
+    assert len(pool) == pool.slots == 6
+    plain, warped = [], []
+    for _ in range(12):
+        batch = pool.draw(4, 64)
+        fine = torch.nn.functional.interpolate(batch.displacement_px, scale_factor=4.0)
+        guess = networks._sample_at(batch.current, fine)
+        inner = (..., slice(8, -8), slice(8, -8))
+        plain.append((batch.current - batch.magnified)[inner].abs().mean().item())
+        warped.append((guess - batch.magnified)[inner].abs().mean().item())
+    assert np.mean(warped) < 0.5 * np.mean(plain)
+    reopened = ScenePool(tmp_path, [picture, picture], random=random, slots=6, size_px=96)
+    assert len(reopened) == 6
