@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from failure import Failure
@@ -29,4 +29,5 @@ def replaced(path: Path) -> Iterator[Path]:
             "free some space or choose another place"
         ) from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):  # what it could not make, it need not remove
+            scratch.unlink()

@@ -57,7 +57,11 @@ def clip_writer(path: Path, rate_hz: float) -> Iterator[Callable[[Picture, float
     complete. Pictures of odd size lose their last row or column, as the format demands.
     """
     time_base = Fraction(1, TICKS_A_SECOND)
-    with replaced(path) as scratch, av.open(str(scratch), "w", format="mp4") as container:
+    # Absolute, since FFmpeg takes a relative name with a colon in it for a protocol.
+    with (
+        replaced(path.absolute()) as scratch,
+        av.open(str(scratch), "w", format="mp4") as container,
+    ):
         stream = container.add_stream("libx264", Fraction(rate_hz).limit_denominator(1001))
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "20", "preset": "veryfast"}

@@ -34,11 +34,13 @@ def run(config: ConfigFile) -> None:
     import logging
     import signal
 
-    from runtime.assembly import assembled
     from runtime.config_file import load
 
+    loaded = load(config)  # a mistake in it is told before the stations take seconds to import
+    from runtime.assembly import assembled
+
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    with assembled(load(config)) as daemon:
+    with assembled(loaded) as daemon:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: daemon.stop())
         daemon.run()

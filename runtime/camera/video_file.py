@@ -217,7 +217,8 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     if not path.exists():
         raise Failure(f"{path}: there is no such file; check camera.source")
     try:
-        container = av.open(str(path), mode="r")
+        # A relative name with a colon in it would be taken for a protocol.
+        container = av.open(str(path.absolute()), mode="r")
     except PermissionError:
         raise Failure(f"{path}: may not be read; check its owner and permissions") from None
     except (av.FFmpegError, EOFError, OSError):
