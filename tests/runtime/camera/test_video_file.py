@@ -230,6 +230,12 @@ def test_damage_in_the_middle_does_not_end_the_reading(
     assert source.damage is not None
 
 
+def test_a_file_may_be_named_like_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "12:30.mkv", [0, 40])
+    monkeypatch.chdir(tmp_path)
+    assert len(read(Path("12:30.mkv"))) == 2
+
+
 @pytest.mark.parametrize("content", [b"", b"no video\n" * 100, bytes(5000)])
 def test_what_is_no_video_is_told(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.mp4"

@@ -1,0 +1,331 @@
+"""The daemon on real files, on GStreamer's test source, and on cameras that misbehave on purpose."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from broker import wait_until
+from numpy.typing import NDArray
+from videos import burst, moving, write_video
+
+import runtime.daemon
+from failure import Failure
+from runtime.camera.source import BaseSource
+from runtime.config import Alert, Camera, Config, Magnification, Region
+from runtime.daemon import QUEUE_FRAMES, Daemon
+from runtime.engine import Follow
+from runtime.frame import Frame
+from runtime.magnification import Magnifier
+from runtime.measurement import Measured, Measurement
+from runtime.messages import AlertMessage
+
+needs_gstreamer = pytest.mark.skipif(
+    os.environ.get("TREMORSCOPE_WITHOUT_GSTREAMER") == "1",
+    reason="TREMORSCOPE_WITHOUT_GSTREAMER=1",
+)
+GIRDER = Region(name="girder", x=12, y=12, width=40, height=40)
+LIVE = "gst: videotestsrc is-live=true ! video/x-raw,width=64,height=64,framerate=50/1"
+STATIONS = {"capture", "measure", "magnify"}
+
+
+def config(source: str | Path, *, real_time: bool = False, **others: Any) -> Config:
+    camera = Camera(source=str(source), real_time=real_time)
+    return Config(camera=camera, regions=(GIRDER,), **others)
+
+
+def daemon(settings: Config, engine: "Engine | None" = None, **others: Any) -> Daemon:
+    magnifier = None if engine is None else Magnifier(Magnification(), engine)
+    return Daemon(settings, magnifier=magnifier, publisher=None, **others)
+
+
+class Engine:
+    """Gives pictures back as they are, after a ``hook`` of the test's."""
+
+    description = "engine of a test"
+
+    def __init__(self, hook: Callable[[], object] = lambda: None) -> None:
+        self._hook = hook
+
+    def reset(self) -> None:
+        pass
+
+    def step(self, image: NDArray[np.uint8], _gain: float, _follow: Follow) -> NDArray[np.uint8]:
+        self._hook()
+        return image
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """A hundred frames."""
+    return write_video(tmp_path / "clip.mkv", moving(np.zeros(100)))
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[Frame]:
+    """Collects every frame that is measured."""
+    frames: list[Frame] = []
+    original = Measurement.process
+
+    def process(self: Measurement, frame: Frame) -> Measured:
+        frames.append(frame)
+        return original(self, frame)
+
+    monkeypatch.setattr(Measurement, "process", process)
+    return frames
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    assert not STATIONS & {thread.name for thread in threading.enumerate()}
+
+
+def in_thread(one: Daemon) -> threading.Thread:
+    """Runs a daemon beside the test, which stops it."""
+    thread = threading.Thread(target=one.run, name="run")
+    thread.start()
+    return thread
+
+
+def ended(thread: threading.Thread) -> None:
+    thread.join(10)
+    assert not thread.is_alive(), "the daemon has not ended"
+
+
+@pytest.mark.parametrize("real_time", [False, True])
+def test_every_frame_of_a_file_is_measured_once_and_in_order(
+    video: Path, measured: list[Frame], real_time: bool
+) -> None:
+    one = daemon(config(video, real_time=real_time))
+    one.run()
+    assert [frame.index for frame in measured] == list(range(100))
+    counts = one.counters
+    assert (counts.captured, counts.measured, counts.not_measured) == (100, 100, 0)
+    assert (counts.magnified, counts.reopened) == (0, 0)
+
+
+def test_a_slow_engine_skips_frames_and_the_measurement_misses_none(
+    video: Path, measured: list[Frame]
+) -> None:
+    all_measured = threading.Event()
+    shown: list[int] = []
+
+    class Watched(Daemon):
+        def _measure(self) -> None:
+            super()._measure()
+            all_measured.set()
+
+    one = Watched(
+        config(video),
+        magnifier=Magnifier(Magnification(), Engine(lambda: all_measured.wait(30))),
+        publisher=None,
+        shown=lambda frame, _: shown.append(frame.index),
+    )
+    one.run()
+    assert all_measured.is_set()
+    assert [frame.index for frame in measured] == list(range(100))
+    # The engine kept its first frame until all others were measured; after it, only the newest.
+    assert shown[0] < 99
+    assert shown[1:] in ([], [99])
+    assert one.counters.magnified == len(shown)
+
+
+def test_what_is_shown_is_the_frame_and_its_magnified_picture(video: Path) -> None:
+    shown: list[tuple[Frame, NDArray[np.uint8]]] = []
+    settings = config(video, real_time=True)
+    daemon(settings, Engine(), shown=lambda *both: shown.append(both)).run()
+    assert len(shown) > 10
+    indices = [frame.index for frame, _ in shown]
+    assert indices == sorted(set(indices))
+    for frame, picture in shown:
+        np.testing.assert_array_equal(picture, frame.image)
+
+
+def test_alerts_are_handed_over_as_they_are_raised(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "clip.mkv", moving(burst(6.0, 1.5, 3.0)))
+    rule = Alert(
+        name="sway",
+        quantity="displacement_rms_px",
+        raise_above=0.1,
+        raise_after_s=0.2,
+        clear_after_s=0.2,
+    )
+    raised: list[AlertMessage] = []
+    daemon(config(video, alerts=(rule,)), raised=raised.append).run()
+    assert [alert.type for alert in raised] == ["new", "end"]
+
+
+class Trouble(RuntimeError):
+    pass
+
+
+def fail(*_: object) -> Any:
+    raise Trouble("a defect")
+
+
+@pytest.mark.parametrize("source", ["file", pytest.param("live", marks=needs_gstreamer)])
+@pytest.mark.parametrize("station", ["capture", "measure", "magnify", "show"])
+def test_a_station_that_fails_stops_all_and_tells_why(
+    source: str, station: str, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(LIVE) if source == "live" else config(video, real_time=True)
+    engine = Engine(fail if station == "magnify" else lambda: None)
+    if station == "capture":
+        monkeypatch.setattr(Daemon, "_hand_over", fail)
+    if station == "measure":
+        monkeypatch.setattr(Measurement, "process", fail)
+    one = daemon(settings, engine, shown=fail if station == "show" else None)
+    with pytest.raises(Trouble, match="a defect"):
+        one.run()
+    assert one.counters.measured < 100
+
+
+def test_a_region_outside_the_picture_comes_out_of_run(video: Path) -> None:
+    far = Region(name="far", x=500, y=0, width=40, height=40)
+    settings = config(video).model_copy(update={"regions": (far,)})
+    with pytest.raises(Failure, match='Region "far"'):
+        daemon(settings, Engine()).run()
+
+
+@needs_gstreamer
+def test_stopping_from_another_thread_ends_a_live_camera() -> None:
+    one = daemon(config(LIVE), Engine())
+    thread = in_thread(one)
+    try:
+        wait_until(lambda: one.counters.measured > 5, "frames are measured")
+    finally:
+        one.stop()
+        ended(thread)
+    counts = one.counters
+    assert counts.captured >= counts.measured > 5
+    assert counts.magnified > 0
+
+
+def test_stopping_ends_a_file_that_waits_for_its_next_frame(tmp_path: Path) -> None:
+    first, second = moving(np.zeros(2))
+    late = Frame(1, 3_600_000_000_000, second.image)
+    one = daemon(config(write_video(tmp_path / "slow.mkv", [first, late]), real_time=True))
+    thread = in_thread(one)
+    try:
+        wait_until(lambda: one.counters.measured == 1, "the first frame is measured")
+    finally:
+        one.stop()
+        ended(thread)
+
+
+def test_a_daemon_that_was_stopped_before_it_ran_ends_at_once(video: Path) -> None:
+    one = daemon(config(video), Engine())
+    one.stop()
+    one.run()
+    assert one.counters.measured == 0
+
+
+@needs_gstreamer
+def test_a_camera_that_fails_later_is_opened_again(caplog: pytest.LogCaptureFixture) -> None:
+    source = LIVE.replace("is-live=true", "is-live=true num-buffers=5")
+    one = daemon(config(source))
+    thread = in_thread(one)
+    try:
+        wait_until(lambda: one.counters.captured > 5, "it delivers again", 20)
+    finally:
+        one.stop()
+        ended(thread)
+    assert one.counters.reopened >= 1
+    assert one.counters.measured > 5
+    assert "the stream has ended after 5 frames" in caplog.text
+    assert "opening it again in 1 s" in caplog.text
+
+
+@needs_gstreamer
+@pytest.mark.parametrize("source", ["gst: v4l2src device=/dev/no-video", "/dev/no-video"])
+def test_a_camera_that_cannot_be_opened_at_the_start_is_told(source: str) -> None:
+    with pytest.raises(Failure, match="/dev/no-video"):
+        daemon(config(source), Engine()).run()
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match=r"none\.mkv: there is no such file"):
+        daemon(config(tmp_path / "none.mkv"), Engine()).run()
+
+
+class FakeCamera(BaseSource):
+    """A live camera that delivers ``count`` frames and then does what ``then`` does."""
+
+    def __init__(self, count: int, then: Callable[[], object]) -> None:
+        super().__init__("fake camera")
+        self._count = count
+        self._then = then
+        self._closed = threading.Event()
+
+    def frames(self) -> Iterator[Frame]:
+        for frame in moving(np.zeros(self._count)):
+            if self._closed.is_set():
+                return
+            yield frame
+        self._then()
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+def test_a_live_camera_does_not_wait_for_a_slow_measurement(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    delivered = threading.Event()
+    original = Measurement.process
+    measured: list[int] = []
+
+    def process(self: Measurement, frame: Frame) -> Measured:
+        assert delivered.wait(30)
+        measured.append(frame.index)
+        return original(self, frame)
+
+    monkeypatch.setattr(Measurement, "process", process)
+    camera = FakeCamera(QUEUE_FRAMES + 20, delivered.set)
+    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: camera)
+    one = daemon(config("gst: fake"))
+    with caplog.at_level(logging.WARNING):
+        one.run()
+    counts = one.counters
+    assert counts.captured == QUEUE_FRAMES + 20
+    # One more than the queue holds may have been taken out of it before all were delivered.
+    assert counts.not_measured in (19, 20)
+    assert counts.measured == counts.captured - counts.not_measured
+    assert measured == list(range(counts.measured))
+    assert caplog.text.count("slower than the camera") == 1
+
+
+def test_the_time_between_attempts_grows_until_a_frame_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unplugged() -> None:
+        raise Failure("fake camera: unplugged")
+
+    waits_s: list[float] = []
+
+    class NoWait(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            waits_s.append(timeout)
+            return self.is_set()
+
+    cameras = iter(
+        [
+            FakeCamera(3, unplugged),
+            *[FakeCamera(0, unplugged)] * 7,
+            FakeCamera(2, unplugged),
+            FakeCamera(4, lambda: None),
+        ]
+    )
+    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: next(cameras))
+    one = daemon(config("gst: fake"))
+    one._stopping = NoWait()
+    one.run()
+    assert waits_s == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 1.0]
+    counts = one.counters
+    assert (counts.reopened, counts.captured, counts.measured) == (9, 9, 9)

@@ -1,0 +1,191 @@
+import json
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from videos import BURST_HZ, burst, moving
+
+from benchmarks.clips import Scene
+from failure import Failure
+from runtime.alerts import AlertRules, AlertStep
+from runtime.config import Alert, Camera, Config, Region, Vibration
+from runtime.displacement import DisplacementMeter
+from runtime.frame import Frame
+from runtime.measurement import Measured, Measurement
+from runtime.messages import AlertMessage, Telemetry
+from runtime.vibration import Levels
+
+GIRDER = Region(name="girder", x=12, y=12, width=40, height=40)
+ALWAYS = Alert(name="always", quantity="displacement_rms_px", raise_above=1e-6, raise_after_s=0.0)
+
+
+def config(*regions: Region, alerts: tuple[Alert, ...] = (), report_every_s: float = 1.0) -> Config:
+    values = {"alerts": alerts} if alerts else {}
+    return Config(
+        camera=Camera(source="test"),
+        regions=regions or (GIRDER,),
+        vibration=Vibration(report_every_s=report_every_s),
+        **values,
+    )
+
+
+def at_rate(frames: Iterable[Frame], rate_hz: float, start_s: float = 0.0) -> list[Frame]:
+    """The same pictures at other times."""
+    return [
+        Frame(frame.index, round((start_s + frame.index / rate_hz) * 1e9), frame.image)
+        for frame in frames
+    ]
+
+
+def still(seconds: float) -> list[Frame]:
+    return list(moving(burst(seconds, 0.0, 0.0)))
+
+
+def measured(settings: Config, frames: Iterable[Frame]) -> list[Measured]:
+    measurement = Measurement(settings)
+    return [measurement.process(frame) for frame in frames]
+
+
+def told_at(results: list[Measured]) -> list[int]:
+    """Numbers of the frames that came with telemetry."""
+    return [number for number, one in enumerate(results) if one.telemetry]
+
+
+def test_every_frame_gives_the_displacement_of_every_region() -> None:
+    pier = Region(name="pier", x=8, y=8, width=24, height=30)
+    frames = list(moving(burst(1.0, 0.2, 1.0)))
+    results = measured(config(GIRDER, pier), frames)
+    meter = DisplacementMeter([GIRDER, pier])
+    assert [one.displacements for one in results] == [meter.measure(frame) for frame in frames]
+
+
+def test_telemetry_comes_as_often_as_configured_for_every_region() -> None:
+    pier = Region(name="pier", x=8, y=8, width=24, height=30)
+    results = measured(config(GIRDER, pier, report_every_s=0.5), still(2.0))
+    assert told_at(results) == [0, 15, 30, 45]
+    assert [t.region for t in results[15].telemetry] == ["girder", "pier"]
+    assert results[15].telemetry[0].t_s == 0.5
+    assert results[45].telemetry[0].rate_hz == pytest.approx(30)
+
+
+def test_a_report_interval_between_two_frames_waits_for_the_next_frame() -> None:
+    results = measured(config(report_every_s=0.25), at_rate(still(1.0), 10))
+    assert told_at(results) == list(range(0, 30, 3))
+
+
+def test_telemetry_goes_on_after_a_clock_that_went_back() -> None:
+    frames = still(1.0)
+    again = [*at_rate(frames, 30, start_s=1000.0), *at_rate(frames, 30)]
+    assert told_at(measured(config(report_every_s=0.5), again)) == [0, 15, 30, 45]
+
+
+def test_telemetry_tells_what_was_measured() -> None:
+    frames = moving(burst(4.0, 0.0, 4.0))
+    results = measured(config(), frames)
+    [last] = results[told_at(results)[-1]].telemetry
+    moved = results[told_at(results)[-1]].displacements[0]
+    assert (last.x_px, last.y_px) == (moved.x_px, moved.y_px)
+    assert (last.x_se_px, last.y_se_px) == (moved.x_se_px, moved.y_se_px)
+    assert last.dominant_hz == pytest.approx(BURST_HZ, rel=0.005)
+    assert last.dominant_amplitude_px == pytest.approx(0.3, rel=0.05)
+    assert last.displacement_rms_px == pytest.approx(0.3 / math.sqrt(2), rel=0.05)
+    # 30 frames a second see a sine of 5 Hz at multiples of 60 degrees.
+    assert last.displacement_peak_px == pytest.approx(0.26, rel=0.1)
+    assert last.signal_to_noise is not None
+    assert last.signal_to_noise > 10
+    assert last.valid
+    assert last.reason is None
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "expected"),
+    [(30.0, range(0, 60, 3)), (100.0, range(0, 60, 10)), (25.0, range(0, 60, 3))],
+)
+def test_alert_rules_look_ten_times_a_second_at_most(
+    rate_hz: float, expected: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[tuple[str, float]] = []
+
+    def update(
+        _: AlertRules, region: str, t_s: float, _levels: Levels, _hz: float | None = None
+    ) -> list[AlertStep]:
+        judged.append((region, t_s))
+        return []
+
+    monkeypatch.setattr(AlertRules, "update", update)
+    measured(config(), at_rate(still(2.0), rate_hz))
+    np.testing.assert_allclose([t_s for _, t_s in judged], [n / rate_hz for n in expected])
+
+
+def test_a_burst_raises_one_alert_and_its_end_ends_it() -> None:
+    results = measured(config(), moving(burst(11.0, 3.0, 5.0)))
+    alerts = [alert for one in results for alert in one.alerts]
+    new, *updates, end = alerts
+    assert [alert.type for alert in alerts] == ["new", *["update"] * len(updates), "end"]
+    assert {alert.event_id for alert in alerts} == {new.event_id}
+    assert [alert.sequence for alert in alerts] == list(range(len(alerts)))
+    assert (new.rule, new.region, new.quantity) == ("vibration", "girder", "signal_to_noise")
+    # The level's window is 2 s long; the hold times are 1 s and 3 s.
+    assert 3.0 < new.started_t_s < 3.5
+    assert new.t_s == pytest.approx(new.started_t_s + 1.0, abs=0.1)
+    assert 9.5 < end.t_s < 10.5
+    assert end.peak_value > 10 > 2.0 == new.threshold
+    assert end.dominant_hz == pytest.approx(BURST_HZ, rel=0.01)
+    flags = [(t.t_s, t.alert) for one in results for t in one.telemetry]
+    assert all(flag == (new.t_s <= t_s < end.t_s) for t_s, flag in flags)
+    assert any(flag for _, flag in flags)
+
+
+def test_a_still_clip_of_the_same_noise_is_silent() -> None:
+    results = measured(config(), moving(burst(11.0, 0.0, 0.0)))
+    assert [alert for one in results for alert in one.alerts] == []
+    assert not any(t.alert for one in results for t in one.telemetry)
+
+
+def test_alerts_that_have_not_ended_are_known() -> None:
+    measurement = Measurement(config(alerts=(ALWAYS,)))
+    assert measurement.open_alerts() == ()
+    raised = [alert for frame in still(2.0) for alert in measurement.process(frame).alerts]
+    [still_open] = measurement.open_alerts()
+    assert still_open.event_id == raised[0].event_id
+
+
+@pytest.mark.parametrize("corner", [(30, 0), (0, 30), (500, 500)])
+def test_a_region_outside_the_picture_is_told(corner: tuple[int, int]) -> None:
+    outside = Region(name="outside", x=corner[0], y=corner[1], width=40, height=40)
+    with pytest.raises(Failure, match=r'Region "outside" .* beyond the picture of 64x64 px'):
+        measured(config(GIRDER, outside), still(0.1))
+
+
+def test_a_picture_of_another_size_is_told() -> None:
+    other = moving(np.zeros(1), scene=Scene(80, 64))
+    with pytest.raises(Failure, match="size changed from 64x64 to 80x64"):
+        measured(config(), [*still(0.1), *other])
+
+
+def test_missing_values_are_null_in_messages() -> None:
+    blank = [
+        Frame(number, number * 33_333_333, np.full((64, 64, 3), 100, np.uint8))
+        for number in range(70)
+    ]
+    results = measured(config(), blank)
+    for number in told_at(results):
+        [telemetry] = results[number].telemetry
+        content = json.loads(telemetry.model_dump_json())
+        assert Telemetry.model_validate(content) == telemetry
+        missing = {name for name, value in content.items() if value is None}
+        assert missing >= {
+            *("x_px", "y_px", "x_se_px", "y_se_px", "dominant_hz", "dominant_amplitude_px"),
+            *("displacement_rms_px", "displacement_peak_px", "signal_to_noise"),
+        }
+        assert not content["valid"]
+        assert "flat" in content["reason"]
+
+
+def test_an_alert_without_a_dominant_frequency_has_null_there() -> None:
+    results = measured(config(alerts=(ALWAYS,)), still(2.0))
+    [raised] = [alert for one in results for alert in one.alerts]
+    content = json.loads(raised.model_dump_json())
+    assert content["dominant_hz"] is None
+    assert AlertMessage.model_validate(content) == raised

@@ -1,0 +1,208 @@
+"""The report folder: a clip that plays, plots that show, a page that says what was found."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from videos import burst, moving, region, write_video
+
+from benchmarks.clips import Scene
+from failure import Failure
+from runtime.clips import clip_writer, keep_picture, side_by_side
+from runtime.config import Region
+from runtime.config_file import parse
+from runtime.frame import Frame
+from runtime.replay import Replay
+from runtime.replay_report import replay_into
+
+ODD_NAME = "a <b>bridge & \"co\" $title 'x'.mkv"
+
+
+class Page(HTMLParser):
+    """The text of a page, element by element, and the addresses in it."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.texts: list[tuple[str, str]] = []
+        self.addresses: list[str] = []
+        self._tags: list[str] = []
+        self.feed(content)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._tags.append(tag)
+        self.addresses += [value for name, value in attrs if name == "src" and value]
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.texts.append((self._tags[-1], data.strip()))
+
+    def of(self, tag: str) -> list[str]:
+        return [text for where, text in self.texts if where == tag]
+
+
+def uneven() -> Iterator[Frame]:
+    """A clip with a burst whose frames come at uneven times."""
+    for frame in moving(burst(6.0, 1.5, 6.0), scene=Scene(65, 66)):
+        late_ns = (frame.index % 3) * 4_000_000
+        yield Frame(frame.index, frame.t_capture_ns + late_ns, frame.image)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Replay]:
+    """A report of a clip with an odd name, odd width, uneven frame times, and an alert."""
+    folder = tmp_path_factory.mktemp("report")
+    video = write_video(folder / ODD_NAME, uneven())
+    text = (
+        f'[camera]\nsource = "x"\n[magnification]\ngain = 7\n{region("deck")}{region("pier", 16)}'
+    )
+    return folder / "out", replay_into(video, parse(text, Path("x.toml")), None, folder / "out")
+
+
+def test_the_clip_is_what_browsers_play(report: tuple[Path, Replay]) -> None:
+    folder, result = report
+    with av.open(str(folder / "side-by-side.mp4")) as container:
+        [stream] = container.streams
+        assert isinstance(stream, av.VideoStream)
+        assert stream.codec_context.name == "h264"
+        assert stream.pix_fmt == "yuv420p"
+        assert (stream.width, stream.height) == (2 * 65, 66)
+        times_s = [float(frame.time or 0) for frame in container.decode(stream)]
+    assert len(times_s) == result.frames == 180
+    np.testing.assert_allclose(times_s, result.regions[0].t_s, atol=1e-4)
+    assert np.ptp(np.diff(times_s)) > 0.01, "the frames come at uneven times"
+
+
+def test_the_clip_shows_raw_beside_magnified(report: tuple[Path, Replay]) -> None:
+    folder, _ = report
+    frames = list(moving(burst(6.0, 1.5, 6.0), scene=Scene(65, 66)))
+    with av.open(str(folder / "side-by-side.mp4")) as container:
+        shown = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    still, moved = 30, 121
+    below = slice(56, 64)  # beside outlines and labels
+    for number in (still, moved):
+        difference = shown[number][below, :65].astype(float) - frames[number].image[below]
+        assert np.abs(difference).mean() < 8
+
+    def apart(number: int) -> float:
+        left, right = shown[number][below, 2:62].astype(float), shown[number][below, 67:127]
+        return float(np.abs(left - right).mean())
+
+    assert apart(moved) > 1.5 * apart(still)
+
+
+def test_the_plots_are_a_picture_with_a_row_for_each_region(report: tuple[Path, Replay]) -> None:
+    folder, _ = report
+    picture = cv2.imread(str(folder / "waveform-and-spectrum.png"))
+    assert picture is not None
+    height, width, _ = picture.shape
+    assert width > 1000
+    assert height > 500
+    for half in (picture[: height // 2], picture[height // 2 :]):
+        blue = (half[..., 0] > 150) & (half[..., 2] < 80)
+        assert blue.sum() > 200, "a waveform is drawn"
+
+
+def test_the_page_names_what_was_found(report: tuple[Path, Replay]) -> None:
+    folder, result = report
+    page = Page((folder / "report.html").read_text())
+    assert page.of("h1") == [ODD_NAME]
+    assert page.of("title") == [f"{ODD_NAME} - tremorscope"]
+    [facts] = page.of("p")
+    assert facts == "180 frames of 65x66 px; gain 7, static mode"
+    cells = page.of("td")
+    assert cells.count("new") == 2
+    assert {"deck", "pier", "vibration", "100 %"} <= set(cells)
+    assert sum(bool(re.fullmatch(r"(4\.99|5\.00)\d ± 0\.\d{3}", cell)) for cell in cells) == 2
+    assert page.addresses == ["side-by-side.mp4", "waveform-and-spectrum.png"]
+    assert all((folder / address).exists() for address in page.addresses)
+    assert len(result.alerts) >= 2
+
+
+def test_no_name_becomes_markup(report: tuple[Path, Replay]) -> None:
+    folder, _ = report
+    content = (folder / "report.html").read_text()
+    assert "<b>" not in content
+    assert "&lt;b&gt;bridge" in content
+
+
+def test_without_alerts_motion_and_magnification_the_page_says_so(tmp_path: Path) -> None:
+    flat = np.full((64, 64, 3), 90, np.uint8)
+    frames = [Frame(number, number * 33_000_000, flat) for number in range(40)]
+    video = write_video(tmp_path / "flat.mkv", frames)
+    text = f'[camera]\nsource = "x"\n[magnification]\nenabled = false\n{region()}'
+    replay_into(video, parse(text, Path("x.toml")), None, tmp_path / "out")
+    page = Page((tmp_path / "out" / "report.html").read_text())
+    assert page.of("td") == ["girder", "none", "none", "none / none", "0 %", "none"]
+    assert page.addresses == ["waveform-and-spectrum.png"]
+    assert not (tmp_path / "out" / "side-by-side.mp4").exists()
+
+
+def test_a_damaged_file_is_told_on_the_page(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.mkv", moving(np.zeros(60)))
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    text = f'[camera]\nsource = "x"\n[magnification]\nenabled = false\n{region()}'
+    replay_into(cut, parse(text, Path("x.toml")), None, tmp_path / "out")
+    [facts] = Page((tmp_path / "out" / "report.html").read_text()).of("p")
+    assert "the file is damaged: the last " in facts
+
+
+def test_outlines_are_red_where_an_alert_is_open() -> None:
+    blank = np.zeros((60, 80, 3), np.uint8)
+    regions = (
+        Region(name="a", x=10, y=35, width=20, height=20),
+        Region(name="b", x=50, y=35, width=20, height=20),
+    )
+    picture = side_by_side(blank, blank, regions, "magnified x9", {"b"})
+    assert picture.shape == (60, 160, 3)
+    for shift in (0, 80):
+        green, red = picture[54, 20 + shift].astype(int), picture[54, 60 + shift].astype(int)
+        assert green[1] > 2 * green[2]
+        assert red[2] > 2 * red[1]
+    assert not blank.any(), "the pictures themselves stay as they are"
+
+
+def test_a_clip_that_fails_in_the_middle_does_not_appear(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+
+    def half() -> None:
+        with clip_writer(path, 30.0) as write:
+            write(np.zeros((32, 32, 3), np.uint8), 0.0)
+            raise Failure("something else")
+
+    with pytest.raises(Failure, match="something else"):
+        half()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_clip_may_lie_in_a_folder_named_like_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with clip_writer(Path("12:30", "clip.mp4"), 30.0) as write:
+        write(np.zeros((32, 32, 3), np.uint8), 0.0)
+    with av.open(str(tmp_path / "12:30" / "clip.mp4")) as container:
+        assert len(list(container.decode(video=0))) == 1
+
+
+def test_only_the_newest_pictures_are_kept(tmp_path: Path) -> None:
+    picture = np.full((16, 16, 3), 200, np.uint8)
+    for number in range(5):
+        path = tmp_path / f"{number}.jpg"
+        keep_picture(path, picture, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2.jpg", "3.jpg", "4.jpg"]
+    read = cv2.imread(str(path))
+    assert read is not None
+    np.testing.assert_allclose(read, picture, atol=3)
+
+
+def test_a_picture_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(Failure, match="cannot be written"):
+        keep_picture(file / "picture.jpg", np.zeros((16, 16, 3), np.uint8), 3)
