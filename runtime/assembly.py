@@ -9,6 +9,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
+from failure import Failure
 from runtime.clips import keep_picture, side_by_side
 from runtime.config import Config
 from runtime.daemon import Daemon
@@ -58,7 +59,8 @@ def assembled(config: Config) -> Iterator[Daemon]:
             magnifier=magnifier,
             publisher=publisher,
             shown=snapshots.shown,
-            raised=snapshots.raised,
+            # Without magnified pictures nobody would fetch what it remembers.
+            raised=None if magnifier is None else snapshots.raised,
         )
 
 
@@ -84,4 +86,7 @@ class _Snapshots:
             picture = side_by_side(
                 frame.image, magnified, self._config.regions, label, {alert.region}
             )
-            keep_picture(self._folder / f"{alert.event_id}.jpg", picture, KEPT_SNAPSHOTS)
+            try:
+                keep_picture(self._folder / f"{alert.event_id}.jpg", picture, KEPT_SNAPSHOTS)
+            except Failure as failure:  # a full disk must not end the measurement
+                log.error("alert %s is kept without its picture: %s", alert.event_id, failure)

@@ -33,6 +33,7 @@ def run(config: ConfigFile) -> None:
     """Run the daemon: camera, magnification, measurement, alerts over MQTT."""
     import logging
     import signal
+    import sys
 
     from runtime.config_file import load
 
@@ -40,8 +41,11 @@ def run(config: ConfigFile) -> None:
     from runtime.assembly import assembled
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    ending = (signal.SIGINT, signal.SIGTERM)
+    for number in ending:  # before there is a daemon: leave, and let what was begun say goodbye
+        signal.signal(number, lambda *_: sys.exit(0))
     with assembled(loaded) as daemon:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending:
             signal.signal(number, lambda *_: daemon.stop())
         daemon.run()
 

@@ -1,7 +1,7 @@
 """The measuring half of the daemon in one object: frames in; displacement, telemetry, alerts out."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from runtime.alerts import AlertRules, AlertStep
 from runtime.config import Config
@@ -71,7 +71,12 @@ class Measurement:
         for name, window in self._windows.items():
             tone = self._tones[name]
             frequency_hz = None if tone is None else tone.frequency_hz
-            steps += self._rules.update(name, t_s, window.levels(), frequency_hz)
+            for step in self._rules.update(name, t_s, window.levels(), frequency_hz):
+                # The tone of the last report may be too old to know what has just begun.
+                fresh = window.dominant() if step.type == "new" else tone
+                steps.append(
+                    replace(step, dominant_hz=None if fresh is None else fresh.frequency_hz)
+                )
         time_utc = utc_text(time.time())
         return tuple(AlertMessage(time_utc=time_utc, **asdict(step)) for step in steps)
 

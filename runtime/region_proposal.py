@@ -21,7 +21,10 @@ def propose_regions(picture: NDArray[np.uint8], count: int = 4) -> tuple[Region,
     height, width = picture.shape[:2]
     size = min(SIZE_PX, height // 2, width // 2)
     if size < 8:
-        raise Failure(f"a picture of {width}x{height} px is too small to measure in")
+        raise Failure(
+            f"a picture of {width}x{height} px is too small to measure in; "
+            "give a video of at least 16x16 px"
+        )
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32)
     slope_x, slope_y = (
         cv2.Sobel(grey, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))

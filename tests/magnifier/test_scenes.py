@@ -35,14 +35,15 @@ def of_kind(kind: str, pictures: list[NDArray[np.uint8]], count: int = 1) -> lis
 
 def shift_px(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
     """How far b has moved from a: least squares on the gradient, iterated on Fourier shifts."""
-    a, b = a.mean(axis=2), b.mean(axis=2)
+    a, b = (part.mean(axis=2, dtype=np.float32) for part in (a, b))
     window = np.outer(np.hanning(a.shape[0]), np.hanning(a.shape[1]))[4:-4, 4:-4]
     frequency_y, frequency_x = (np.fft.fftfreq(side) for side in a.shape)
     shift = np.zeros(2)
     for _ in range(8):
         phase = np.exp(2j * np.pi * (frequency_x * shift[0] + frequency_y[:, None] * shift[1]))
         back = np.real(np.fft.ifft2(np.fft.fft2(b) * phase))
-        slope_y, slope_x = np.gradient((a + back) / 2)
+        middle = (a + back) / 2
+        slope_y, slope_x = np.gradient(middle, axis=0), np.gradient(middle, axis=1)
         slopes = np.stack([-slope_x[4:-4, 4:-4], -slope_y[4:-4, 4:-4]])
         normal = np.einsum("iyx,jyx,yx->ij", slopes, slopes, window)
         right = np.einsum("iyx,yx,yx->i", slopes, (back - a)[4:-4, 4:-4], window)

@@ -28,7 +28,11 @@ class FixedPool(ScenePool):
         pictures = torch.rand(3, count, 3, crop_px, crop_px) * 2 - 1
         coarse = torch.zeros(count, 2, crop_px // 4, crop_px // 4)
         return Batch(
-            *pictures.unbind(), displacement_px=coarse, gain=torch.full((count, 1, 1, 1), 5.0)
+            pictures[0],
+            pictures[1],
+            pictures[2],
+            displacement_px=coarse,
+            gain=torch.full((count, 1, 1, 1), 5.0),
         )
 
 

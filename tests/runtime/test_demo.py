@@ -92,9 +92,9 @@ def test_what_moved_has_one_alert_that_was_ended(demo: Done) -> None:
         assert (new["type"], end["type"]) == ("new", "end")
         assert {alert["type"] for alert in updates} <= {"update"}
         assert {alert["event_id"] for alert in (new, *updates, end)} == {new["event_id"]}
-        # Times in messages are the camera's: what counts is the time between them.
         burst_s = truth.ends_s - truth.starts_s
-        assert end["duration_s"] == pytest.approx(burst_s + 3.0, abs=1.0)
+        # The 2 s of the level's window and the hold time of 1 s come after the burst.
+        assert burst_s < end["duration_s"] < burst_s + 3.5
     assert f"{len(moving)} alerts raised" in demo.out
 
 

@@ -234,10 +234,10 @@ def sample_frames(from_s: float, to_s: float) -> Iterator[Frame]:
 
 
 def magnified_sample(area: Rectangle) -> Iterator[Frame]:
-    """The sample clip from 5 to 8 s with a magnified part; the filter has settled by then."""
+    """The sample clip from 5 to 7.5 s with a magnified part; the filter has settled by then."""
     settings = band(1, 5, GAIN).model_copy(update={"area": area})
     magnifier = Magnifier(settings, OnnxRuntimeEngine(SHIPPED, threads=1))
-    for now in sample_frames(4.0, 8.0):
+    for now in sample_frames(4.3, 7.5):
         shown = magnifier.process(now)
         if now.t_capture_ns >= 5e9:
             yield Frame(now.index, now.t_capture_ns, shown)

@@ -138,7 +138,13 @@ def test_a_video_without_texture_is_told_when_regions_are_to_be_proposed(tmp_pat
         replayed(write_video(tmp_path / "a.mkv", gradient(3)))
 
 
-@pytest.mark.parametrize(("size", "count"), [((65, 49), 1), ((81, 63), 2), ((33, 120), 3)])
+def test_a_picture_too_small_for_a_region_is_told(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mkv", moving(np.zeros(3), scene=Scene(40, 15)))
+    with pytest.raises(Failure, match=r"a picture of 40x15 px is too small .*; give a video of at"):
+        replayed(video)
+
+
+@pytest.mark.parametrize(("size", "count"), [((65, 49), 1), ((33, 121), 2)])
 def test_short_videos_of_odd_sizes_give_a_whole_report(
     tmp_path: Path, size: tuple[int, int], count: int
 ) -> None:

@@ -47,7 +47,7 @@ class Page(HTMLParser):
 
 def uneven() -> Iterator[Frame]:
     """A clip with a burst whose frames come at uneven times."""
-    for frame in moving(burst(6.0, 1.5, 6.0), scene=Scene(65, 66)):
+    for frame in moving(burst(4.0, 1.0, 4.0), scene=Scene(65, 66)):
         late_ns = (frame.index % 3) * 4_000_000
         yield Frame(frame.index, frame.t_capture_ns + late_ns, frame.image)
 
@@ -72,17 +72,17 @@ def test_the_clip_is_what_browsers_play(report: tuple[Path, Replay]) -> None:
         assert stream.pix_fmt == "yuv420p"
         assert (stream.width, stream.height) == (2 * 65, 66)
         times_s = [float(frame.time or 0) for frame in container.decode(stream)]
-    assert len(times_s) == result.frames == 180
+    assert len(times_s) == result.frames == 120
     np.testing.assert_allclose(times_s, result.regions[0].t_s, atol=1e-4)
     assert np.ptp(np.diff(times_s)) > 0.01, "the frames come at uneven times"
 
 
 def test_the_clip_shows_raw_beside_magnified(report: tuple[Path, Replay]) -> None:
     folder, _ = report
-    frames = list(moving(burst(6.0, 1.5, 6.0), scene=Scene(65, 66)))
+    frames = list(moving(burst(4.0, 1.0, 4.0), scene=Scene(65, 66)))
     with av.open(str(folder / "side-by-side.mp4")) as container:
         shown = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
-    still, moved = 30, 121
+    still, moved = 20, 91
     below = slice(56, 64)  # beside outlines and labels
     for number in (still, moved):
         difference = shown[number][below, :65].astype(float) - frames[number].image[below]
@@ -113,7 +113,7 @@ def test_the_page_names_what_was_found(report: tuple[Path, Replay]) -> None:
     assert page.of("h1") == [ODD_NAME]
     assert page.of("title") == [f"{ODD_NAME} - tremorscope"]
     [facts] = page.of("p")
-    assert facts == "180 frames of 65x66 px; gain 7, static mode"
+    assert facts == "120 frames of 65x66 px; gain 7, static mode"
     cells = page.of("td")
     assert cells.count("new") == 2
     assert {"deck", "pier", "vibration", "100 %"} <= set(cells)

@@ -40,6 +40,7 @@ def write(
     width, height = size
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=25)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         # AVI has one slot for every tick, and an index entry for every slot.
         stream.codec_context.time_base = Fraction(1, 25) if path.suffix == ".avi" else MILLISECONDS

@@ -1,0 +1,87 @@
+"""What is put together from a configuration, and what alerts leave behind on the disk."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+from broker import Listener, Mosquitto, wait_until
+from videos import burst, moving, region, write_video
+
+from failure import Failure
+from runtime.assembly import assembled, magnifier_for
+from runtime.config import Config
+from runtime.config_file import parse
+from runtime.messages import AlertMessage, State
+
+RULE = (
+    '[[alerts]]\nname = "sway"\nquantity = "displacement_rms_px"\nraise_above = 0.05\n'
+    "raise_after_s = 0.1\n"
+)
+
+
+def config(
+    folder: Path, magnification: str = "threads = 1", mqtt: str = "enabled = false"
+) -> Config:
+    """For a clip that begins to move after half a second, played at its own rate."""
+    write_video(folder / "clip.mkv", moving(burst(2.0, 0.5, 2.0)))
+    text = (
+        f'[camera]\nsource = "clip.mkv"\n{region()}{RULE}[mqtt]\n{mqtt}\n'
+        f'[vibration]\nlevel_s = 0.6\n[storage]\ndirectory = "state"\n'
+        f"[magnification]\n{magnification}\n"
+    )
+    return parse(text, folder / "bridge.toml")
+
+
+def test_an_alert_leaves_a_picture_of_raw_beside_magnified(tmp_path: Path) -> None:
+    with assembled(config(tmp_path)) as daemon:
+        daemon.run()
+    [snapshot] = (tmp_path / "state" / "camera" / "events").iterdir()
+    picture = cv2.imread(str(snapshot))
+    assert picture is not None
+    assert picture.shape == (64, 128, 3)
+
+
+def test_a_disk_that_takes_no_picture_does_not_end_the_measurement(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "state" / "camera"
+    folder.mkdir(parents=True)
+    (folder / "events").write_text("in the way")
+    with assembled(config(tmp_path)) as daemon:
+        daemon.run()
+    assert daemon.counters.measured == 60
+    assert "is kept without its picture: " in caplog.text
+
+
+def test_without_magnification_the_measurement_runs_all_the_same(tmp_path: Path) -> None:
+    settings = config(tmp_path, "enabled = false")
+    assert magnifier_for(settings) is None
+    with assembled(settings) as daemon:
+        daemon.run()
+    assert (daemon.counters.measured, daemon.counters.magnified) == (60, 0)
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_configured_graph_is_used_and_checked(tmp_path: Path) -> None:
+    settings = config(tmp_path, 'graph = "none.onnx"')
+    with pytest.raises(Failure, match=r"none\.onnx: no such graph"), assembled(settings):
+        pass
+
+
+def test_on_leaving_alerts_are_delivered_and_the_state_says_offline(
+    tmp_path: Path, mosquitto: Mosquitto, listen: Callable[..., Listener]
+) -> None:
+    listener = listen()
+    settings = config(tmp_path, mqtt=f'host = "127.0.0.1"\nport = {mosquitto.port}')
+    with assembled(settings) as daemon:
+        daemon.run()
+    assert "mqtt-sender" not in {thread.name for thread in threading.enumerate()}
+    # This process goes on, so that no last will could say it.
+    wait_until(lambda: len(listener.payloads("camera/state")) == 2, "offline arrives")
+    states = [State.model_validate_json(text) for text in listener.payloads("camera/state")]
+    assert [state.state for state in states] == ["online", "offline"]
+    assert states[0].source == str(tmp_path / "clip.mkv")
+    [raised] = listener.payloads("camera/alerts")
+    assert AlertMessage.model_validate_json(raised).type == "new"
