@@ -171,12 +171,9 @@ class Trainer:
             if key in parts["first."]:
                 self._optimiser.state[parameter] = {
                     "step": torch.tensor(float(self.step)),
-                    "exp_avg": parts["first."][key].to(memory_format=torch.channels_last)
-                    if parameter.dim() == 4
-                    else parts["first."][key],
-                    "exp_avg_sq": parts["second."][key].to(memory_format=torch.channels_last)
-                    if parameter.dim() == 4
-                    else parts["second."][key],
+                    # Laid out in memory as the parameter is, or every step would convert.
+                    "exp_avg": torch.empty_like(parameter).copy_(parts["first."][key]),
+                    "exp_avg_sq": torch.empty_like(parameter).copy_(parts["second."][key]),
                 }
 
     def _fill(self, network: networks.Magnifier, tensors: dict[str, Tensor], source: Path) -> None:
