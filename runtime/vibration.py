@@ -28,7 +28,8 @@ MOST_SAMPLES = 16384
 """What a window keeps at most, whatever its length in time."""
 
 _PADDING = 8  # spectrum points for each resolvable frequency
-_FLOOR_BINS = 41  # width of the running median that tells the noise floor
+_FLOOR_BINS = 41  # width of the running median that tells the noise floor, and at least ...
+_FLOOR_SHARE = 4  # ... this part of the band: wider than a resonance that a long record resolves
 _MOST_TONES = 4  # fitted together, so that the others do not pull the dominant one
 _FEWEST_LEVEL_SAMPLES = 8
 _LEAST_NOISE_PX = 1e-9  # so that a perfect picture divides by something
@@ -293,7 +294,8 @@ def _highest_peak(time_s: Floats, moved_px: Floats, false_alarm: float) -> float
     bins = power[lowest:-1:padding]
     # The median of an exponential distribution is ln 2 of its mean. The nearby floor guards against
     # coloured noise; it only ever raises the floor.
-    nearby = ndimage.median_filter(bins, size=min(_FLOOR_BINS, len(bins)), mode="nearest")
+    width = min(max(_FLOOR_BINS, len(bins) // _FLOOR_SHARE), len(bins))
+    nearby = ndimage.median_filter(bins, size=width, mode="nearest")
     floor = np.maximum(nearby, np.median(bins)) / np.log(2)
     floor = np.interp(frequency_hz, frequency_hz[lowest:-1:padding], floor)
     threshold = _threshold(len(bins), false_alarm)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import signal
 
 from runtime.displacement import Displacement
 from runtime.vibration import (
@@ -286,3 +287,18 @@ def test_where_time_and_place_begin_changes_nothing(
     else:
         assert other.frequency_hz == pytest.approx(one.frequency_hz, rel=1e-6)
         assert other.amplitude_px == pytest.approx(one.amplitude_px, rel=1e-6)
+
+
+def test_a_resonance_that_wanders_in_amplitude_and_phase_is_still_found() -> None:
+    # White force on a lightly damped oscillator, as wind on a lamp post: no sinusoid fits 80 s.
+    rate_hz, natural_hz, damping = 10.0, 1.85, 0.015
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        pole = np.exp((-damping + 1j) * 2 * np.pi * natural_hz / rate_hz)
+        force = random.normal(size=2000)
+        moved = np.real(signal.lfilter([1], [1, -pole], force))[-800:]
+        moved = 0.02 * moved / moved.std() + random.normal(0, 0.003, 800)
+        tone = dominant_frequency(np.arange(800) / rate_hz, moved)
+        assert tone is not None
+        assert tone.frequency_hz == pytest.approx(natural_hz, rel=0.05)
+        assert tone.frequency_se_hz > 0
