@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 from atomic_file import replaced
-from magnifier import networks
+from magnifier import networks, weights
 from magnifier.evaluation import Score
 from magnifier.photographs import DEBIAN_PACKAGES, HELD_OUT_SHARE
 
@@ -23,7 +23,10 @@ def write(path: Path, facts: dict[str, str], scores: list[Score], parameters: in
         ("network", f"`{name}`: {description}"),
         ("parameters", f"{parameters:,}"),
         ("decoder blocks", str(recipe["blocks"])),
-        ("steps", f"{facts['steps']} of {recipe['batch']} crops of {recipe['crop_px']} px"),
+        (
+            "steps",
+            f"{weights.trained_steps(facts)} of {recipe['batch']} crops of {recipe['crop_px']} px",
+        ),
         ("hours", f"{facts['hours']}, on two processor cores, no GPU"),
         ("mean SSIM, network", f"{network_ssim:.4f}"),
         ("mean SSIM, unmagnified input", f"{input_ssim:.4f}"),

@@ -21,6 +21,10 @@ from failure import Failure
 CHANNELS = 32
 BLOCKS = 36
 STRIDE = 4
+WINDOWS = (3, 9)
+"""Sides of the windows in which motion is estimated, in features of 4 px."""
+LEAST_SLOPE = 0.1
+"""Slopes well below this, in the features' own scale, are taken for noise."""
 
 
 class ResidualBlock(nn.Module):
@@ -54,7 +58,8 @@ class Magnifier(nn.Module):
     def magnify(
         self, frame: Tensor, features: Tensor, difference: Tensor, gain: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Magnified frame, and the displacement in px (batch, 2, H/4, W/4) where a network has one.
+        """Magnified frame, and the displacement of each pixel in px (batch, 2, height, width;
+        x, y) where a network has one.
 
         ``features`` are those of ``frame``; ``difference`` is what a temporal filter made of the
         features of this frame and earlier ones; ``gain`` is (batch, 1, 1, 1).
@@ -81,6 +86,30 @@ class _Manipulator(nn.Module):
         return cast(Tensor, self.after(F.relu(self.before(difference)) * (gain - 1)))
 
 
+class _FlowManipulator(nn.Module):
+    """The manipulator with a least-squares estimate of motion beside the plain path.
+
+    Where brightness is constant, difference = -slope x motion, so the average of slope x difference
+    over that of slope^2 is the motion (Lucas and Kanade, IJCAI 1981). Here the slopes are learned
+    combinations of the features, half of them averaged over a narrow and half over a wide window.
+    All of it is linear in the difference: temporal filter and gain keep their meaning.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+        self.slope = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False)
+        self.change = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False)
+        self.after = nn.Conv2d(2 * CHANNELS, CHANNELS, 3, padding=1, bias=False)
+
+    def forward(self, features: Tensor, difference: Tensor, gain: Tensor) -> Tensor:
+        slope = self.slope(features)
+        change = _averaged(slope * self.change(difference))
+        motion = change / (_averaged(slope * slope) + LEAST_SLOPE**2)
+        plain = F.relu(self.before(difference))
+        return cast(Tensor, self.after(torch.cat([plain, motion], 1) * (gain - 1)))
+
+
 class Displace(Magnifier):
     """The default: displaces the current frame, and blends in what no frame shows.
 
@@ -95,14 +124,14 @@ class Displace(Magnifier):
     def __init__(self, blocks: int = BLOCKS) -> None:
         super().__init__()
         self.encoder = nn.Conv2d(3, CHANNELS, 6, stride=STRIDE)
-        self.manipulator = _Manipulator(first_kernel=3)
+        self.manipulator = _FlowManipulator()
         self.decoder = nn.Sequential(*[ResidualBlock(CHANNELS) for _ in range(blocks)])
-        self.redraw = nn.Conv2d(CHANNELS, 3 * STRIDE**2, 3, padding=1)
-        self.motion = nn.Conv2d(CHANNELS, 3, 3, padding=1)
+        self.head = nn.Conv2d(CHANNELS, 6 * STRIDE**2, 3, padding=1)
         with torch.no_grad():
-            self.motion.weight.zero_()
             # No displacement, and seven eighths of the displaced frame: a fair first guess.
-            cast(Tensor, self.motion.bias).copy_(torch.tensor([0.0, 0.0, 2.0]))
+            self.head.weight[3 * STRIDE**2 :].zero_()
+            cast(Tensor, self.head.bias)[3 * STRIDE**2 :].zero_()
+            cast(Tensor, self.head.bias)[5 * STRIDE**2 :].fill_(2.0)
 
     def encode(self, frame: Tensor) -> Tensor:
         return cast(Tensor, self.encoder(_pad(frame)))
@@ -111,14 +140,14 @@ class Displace(Magnifier):
         self, frame: Tensor, features: Tensor, difference: Tensor, gain: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         height, width = frame.shape[-2:]
-        decoded = self.decoder(features + self.manipulator(difference, gain))
-        redrawn = F.pixel_shuffle(self.redraw(decoded), STRIDE)[..., :height, :width]
-        motion = self.motion(decoded)
-        fine = F.interpolate(motion, scale_factor=float(STRIDE), mode="bilinear")
-        fine = fine[..., :height, :width]
-        displaced = _sample_at(frame, fine[:, :2] * STRIDE)
-        share = torch.sigmoid(fine[:, 2:])
-        return share * displaced + (1 - share) * redrawn, motion[:, :2] * STRIDE
+        decoded = self.decoder(features + self.manipulator(features, difference, gain))
+        # Three colours, displacement in units of 4 px, and the displaced frame's share as a logit.
+        fine = F.pixel_shuffle(self.head(decoded), STRIDE)[..., :height, :width]
+        redrawn, displacement, share = fine.split((3, 2, 1), dim=1)
+        displacement_px = STRIDE * displacement
+        share = torch.sigmoid(share)
+        displaced = _sample_at(frame, displacement_px)
+        return share * displaced + (1 - share) * redrawn, displacement_px
 
 
 class Proposed(Magnifier):
@@ -189,6 +218,15 @@ def deepened(network: Magnifier, tensors: dict[str, Tensor]) -> Magnifier:
 def _pad(frame: Tensor) -> Tensor:
     """One pixel on the left and top, four on the right and bottom: ceil(size / 4) codes a side."""
     return F.pad(frame, (1, STRIDE, 1, STRIDE), mode="reflect")
+
+
+def _averaged(x: Tensor) -> Tensor:
+    """Half of the channels averaged over the narrow window, the other half over the wide one."""
+    averages = [
+        F.avg_pool2d(part, window, stride=1, padding=window // 2, count_include_pad=False)
+        for part, window in zip(x.chunk(2, dim=1), WINDOWS, strict=True)
+    ]
+    return torch.cat(averages, dim=1)
 
 
 def _sample_at(frame: Tensor, displacement_px: Tensor) -> Tensor:

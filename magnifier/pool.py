@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from magnifier import sensor_noise
 from magnifier.photographs import Picture
-from magnifier.scenes import NOISE_LIMIT, Random, add_noise, make_scene, quantise
+from magnifier.scenes import Random, make_scene
 
 STRIDE = 4
 LEVELS = 128
@@ -27,6 +30,10 @@ class Batch:
     magnified: Tensor
     displacement_px: Tensor
     gain: Tensor
+
+    def fine_displacement_px(self) -> Tensor:
+        """(batch, 2, size, size): interpolated between the blocks."""
+        return F.interpolate(self.displacement_px, scale_factor=float(STRIDE), mode="bilinear")
 
 
 class ScenePool:
@@ -48,10 +55,11 @@ class ScenePool:
         folder.mkdir(parents=True, exist_ok=True)
         self._pictures = pictures
         self._random = random
+        self._camera = torch.Generator().manual_seed(int(random.integers(2**32)))
         self._size_px = size_px
         # Rebuilt when its shape changes: a pool is a cache, nothing is lost with it.
         shape = (slots, 3, size_px, size_px, 3)
-        self._frames = _mapped(folder / "frames.npy", shape, np.uint16)
+        self._frames = _mapped(folder / "frames.npy", shape, np.int16)
         coarse = size_px // STRIDE
         self._displacements = _mapped(
             folder / "displacements.npy", (slots, coarse, coarse, 2), np.float16
@@ -89,27 +97,28 @@ class ScenePool:
         """``count`` random crops; ``crop_px`` is a multiple of 4 and at most ``size_px``."""
         drawn = [self._draw_one(crop_px) for _ in range(count)]
         frames, displacements, gains = zip(*drawn, strict=True)
-        images = torch.from_numpy(np.stack(frames, axis=1)).permute(0, 1, 4, 2, 3)
-        scaled = images.float() / 127.5 - 1
-        reference, current, magnified = (
-            part.contiguous(memory_format=torch.channels_last) for part in scaled
-        )
+        # (batch, which frame, height, width, colour), as rendered, to (which, batch, colour, ...).
+        levels = torch.from_numpy(np.stack(frames)).float().permute(1, 0, 4, 2, 3) / LEVELS
+        noise = torch.rand(count, 1, 1, 1, generator=self._camera) * sensor_noise.LIMIT
+        inputs = sensor_noise.noisy(levels[:2], noise, self._camera)
+        reference, current = sensor_noise.quantised(inputs, self._camera) / 127.5 - 1
+        magnified = levels[2] / 127.5 - 1
         return Batch(
-            reference,
-            current,
-            magnified,
+            reference.contiguous(memory_format=torch.channels_last),
+            current.contiguous(memory_format=torch.channels_last),
+            magnified.contiguous(memory_format=torch.channels_last),
             displacement_px=torch.from_numpy(np.stack(displacements)).permute(0, 3, 1, 2).float(),
             gain=torch.tensor(gains, dtype=torch.float32).view(-1, 1, 1, 1),
         )
 
-    def _draw_one(self, crop_px: int) -> tuple[Picture, np.ndarray, float]:
+    def _draw_one(self, crop_px: int) -> tuple[NDArray[np.int16], NDArray[np.floating], float]:
         random = self._random
         slot = random.integers(self._filled)
         row, column = random.integers((self._size_px - crop_px) // STRIDE + 1, size=2)
         cells = crop_px // STRIDE
         rows = slice(row * STRIDE, row * STRIDE + crop_px)
         columns = slice(column * STRIDE, column * STRIDE + crop_px)
-        frames = self._frames[slot, :, rows, columns].astype(np.float32) / LEVELS
+        frames = self._frames[slot, :, rows, columns]
         displacement = self._displacements[slot, row : row + cells, column : column + cells]
         displacement = displacement.astype(np.float32)
         if random.random() < 0.5:
@@ -119,11 +128,7 @@ class ScenePool:
         if random.random() < 0.5:
             frames = frames.transpose(0, 2, 1, 3)
             displacement = displacement.transpose(1, 0, 2)[..., ::-1]
-        frames = frames[..., random.permutation(3)]
-        sigma = random.uniform(0, NOISE_LIMIT)
-        noisy = [add_noise(frame, sigma, random) for frame in frames[:2]]
-        eight_bit = np.stack([quantise(frame, random) for frame in (*noisy, frames[2])])
-        return eight_bit, np.ascontiguousarray(displacement), float(self._gains[slot])
+        return frames[..., random.permutation(3)], displacement, float(self._gains[slot])
 
 
 def _mapped(path: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:

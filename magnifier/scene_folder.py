@@ -11,11 +11,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from atomic_file import replaced
 from failure import Failure
+from magnifier import sensor_noise
 from magnifier.photographs import Picture
-from magnifier.scenes import NOISE_LIMIT, add_noise, make_scene, quantise
+from magnifier.scenes import make_scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,20 @@ def write(
     for number in range(count):
         random = np.random.default_rng((seed, number))
         scene = make_scene(pictures, size_px, random)
-        sigma = random.uniform(0, NOISE_LIMIT)
+        sigma = random.uniform(0, sensor_noise.LIMIT)
+        camera = torch.Generator().manual_seed(int(random.integers(2**32)))
+        reference, current, truth = map(
+            torch.from_numpy, (scene.reference, scene.current, scene.magnified)
+        )
         frames = {
-            "a": add_noise(scene.reference, sigma, random),
-            "b": add_noise(scene.current, sigma, random),
-            "y": scene.magnified,
+            "a": sensor_noise.noisy(reference, sigma, camera),
+            "b": sensor_noise.noisy(current, sigma, camera),
+            "y": truth,
         }
         for part, frame in frames.items():
+            levels = sensor_noise.quantised(frame, camera).to(torch.uint8).numpy()
             with replaced(folder / f"{number:04d}_{part}.png") as scratch:
-                cv2.imwrite(str(scratch), quantise(frame, random))
+                cv2.imwrite(str(scratch), levels)
         rows.append((f"{number:04d}", f"{scene.gain:.4f}"))
         tell(number + 1)
     with replaced(folder / "scenes.csv") as scratch, scratch.open("w", newline="") as file:

@@ -26,8 +26,6 @@ KINDS: tuple[Kind, ...] = (
 MOTION_LIMIT_PX = 10.0
 MAGNIFIED_LIMIT_PX = 30.0
 GAIN_LIMIT = 100.0
-NOISE_LIMIT = 3.0
-"""Largest noise of the inputs at mid-grey, in grey levels."""
 SUPERSAMPLING = 2
 KERNEL_RADIUS = 5
 
@@ -85,19 +83,6 @@ def make_scene(pictures: list[Picture], size_px: int, random: Random) -> Scene:
         gain=gain,
         kind=kind,
     )
-
-
-def add_noise(frame: Rendered, sigma: float, random: Random) -> Rendered:
-    """Poisson-like noise: standard deviation ``sigma`` grey levels at mid-grey, by sqrt(level)."""
-    noise = random.standard_normal(frame.shape, dtype=np.float32)
-    return frame + noise * (sigma * np.sqrt(np.maximum(frame, 1) / 127.5)).astype(np.float32)
-
-
-def quantise(frame: Rendered, random: Random) -> Picture:
-    """8 bits with uniform dither, so that motion below a grey level survives on average."""
-    dithered = frame + random.random(frame.shape, dtype=np.float32)
-    levels: Picture = np.clip(np.floor(dithered), 0, 255).astype(np.uint8)
-    return levels
 
 
 def _motion(gain: float, moves: bool, random: Random) -> NDArray[np.float64]:

@@ -18,6 +18,8 @@ from magnifier.pool import Batch, ScenePool
 from magnifier.ssim import ssim
 
 CHECKPOINT = "checkpoint.safetensors"
+STEPS_PER_SCENE = 4
+"""Every scene serves about 32 times, each time cropped, turned and photographed anew."""
 STATE_PREFIXES = ("network.", "average.", "first.", "second.")
 
 
@@ -33,7 +35,7 @@ class Recipe:
     warmup_steps: int = 200
     falling_share: float = 0.3
     average_decay: float = 0.999
-    similarity_weight: float = 0.2
+    similarity_weight: float = 0.6
     displacement_weight: float = 0.15
     checkpoint_every_s: float = 120.0
 
@@ -61,15 +63,23 @@ class Trainer:
     def __init__(self, name: str, folder: Path, recipe: Recipe, start_from: Path | None) -> None:
         self.recipe = recipe
         self.step = 0
+        self.earlier_steps = 0
         self.trained_s = 0.0
         self._checkpoint = folder / CHECKPOINT
         self.network = networks.build(name, recipe.blocks)
         if start_from is not None and not self._checkpoint.exists():
-            self._fill(self.network, weights.read(start_from)[0], start_from)
+            tensors, facts = weights.read(start_from)
+            self._fill(self.network, tensors, start_from)
+            self.earlier_steps = weights.trained_steps(facts)
+            self.trained_s = 3600 * float(facts.get("hours", 0))
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self._optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.99), weight_decay=1e-4
+            self.network.parameters(),
+            lr=recipe.peak_rate,
+            betas=(0.9, 0.99),
+            weight_decay=1e-4,
+            fused=True,
         )
         if self._checkpoint.exists():
             self._resume()
@@ -84,8 +94,8 @@ class Trainer:
         while self.step < self.recipe.steps:
             if minutes is not None and time.monotonic() - begun > 60 * minutes:
                 break
-            # One fresh scene for each batch: every scene serves about eight times.
-            pool.refresh()
+            if self.step % STEPS_PER_SCENE == 0:
+                pool.refresh()
             progress = self._train_step(pool.draw(self.recipe.batch, self.recipe.crop_px))
             tell(progress)
             self.trained_s = before_s + time.monotonic() - begun
@@ -121,7 +131,7 @@ class Trainer:
         loss = F.l1_loss(output, batch.magnified)
         loss = loss + self.recipe.similarity_weight * (1 - similarity)
         if displacement_px is not None:
-            error = F.smooth_l1_loss(displacement_px, batch.displacement_px)
+            error = F.smooth_l1_loss(displacement_px, batch.fine_displacement_px())
             loss = loss + self.recipe.displacement_weight * error / networks.STRIDE
         return loss, similarity.item()
 
@@ -144,6 +154,7 @@ class Trainer:
         return {
             "network": self.network.name,
             "steps": str(self.step),
+            "earlier_steps": str(self.earlier_steps),
             "hours": f"{self.trained_s / 3600:.2f}",
             "recipe": json.dumps({key: getattr(self.recipe, key) for key in Recipe.__slots__}),
         }
@@ -164,6 +175,7 @@ class Trainer:
         self.average.load_state_dict(self.network.state_dict())
         self._fill(self.average, parts["average."], self._checkpoint)
         self.step = int(facts["steps"])
+        self.earlier_steps = int(facts.get("earlier_steps", 0))
         self.trained_s = 3600 * float(facts["hours"])
         if networks.depth(parts["network."]) != self.recipe.blocks:
             return  # the optimiser's moments belong to the shallower network

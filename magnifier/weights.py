@@ -33,6 +33,11 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
 
 
+def trained_steps(facts: dict[str, str]) -> int:
+    """Steps in all, those of the weights that training started from included."""
+    return int(facts.get("steps", 0)) + int(facts.get("earlier_steps", 0))
+
+
 def load_network(path: Path) -> networks.Magnifier:
     """The network that a file of weights is for, ready to evaluate."""
     tensors, facts = read(path)

@@ -27,7 +27,7 @@ def counted_macs(network: nn.Module) -> Iterator[list[int]]:
         handle.remove()
 
 
-@pytest.mark.parametrize(("name", "giga_macs"), [("proposed", 9.79), ("displace", 6.5)])
+@pytest.mark.parametrize(("name", "giga_macs"), [("proposed", 9.79), ("displace", 6.83)])
 def test_a_frame_costs_the_published_arithmetic(name: str, giga_macs: float) -> None:
     network = networks.build(name)
     frame = torch.zeros(1, 3, 384, 384)

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from magnifier import scenes
-from magnifier.scenes import Scene, add_noise, make_scene, quantise
+from magnifier.scenes import Scene, make_scene
 
 
 @pytest.fixture(scope="module")
@@ -92,19 +92,3 @@ def test_the_same_seed_gives_the_same_scene(pictures: list[NDArray[np.uint8]]) -
     first, second = (make_scene(pictures, 64, np.random.default_rng(9)) for _ in range(2))
     assert np.array_equal(first.magnified, second.magnified)
     assert first.gain == second.gain
-
-
-def test_dither_keeps_a_level_between_two_steps() -> None:
-    random = np.random.default_rng(0)
-    levels = quantise(np.full((300, 300, 3), 99.3, np.float32), random)
-    assert levels.mean() == pytest.approx(99.3, abs=0.01)
-    assert set(np.unique(levels)) == {99, 100}
-
-
-def test_noise_grows_with_the_root_of_the_level() -> None:
-    random = np.random.default_rng(0)
-    deviations = [
-        (add_noise(np.full((400, 400, 3), level, np.float32), 2.0, random) - level).std()
-        for level in (127.5, 31.875)
-    ]
-    assert deviations == pytest.approx([2.0, 1.0], rel=0.02)

@@ -21,9 +21,10 @@ class FixedPool(ScenePool):
         self._number = begin
 
     def refresh(self) -> None:
-        self._number += 1
+        pass
 
     def draw(self, count: int, crop_px: int) -> Batch:
+        self._number += 1
         torch.manual_seed(self._number)
         pictures = torch.rand(3, count, 3, crop_px, crop_px) * 2 - 1
         coarse = torch.zeros(count, 2, crop_px // 4, crop_px // 4)
@@ -45,8 +46,9 @@ def trained(folder: Path, recipe: Recipe, pool: ScenePool, start: Path | None = 
 
 def test_the_loss_falls(tmp_path: Path) -> None:
     class OneScene(FixedPool):
-        def refresh(self) -> None:
-            self._number = 1
+        def draw(self, count: int, crop_px: int) -> Batch:
+            self._number = 0
+            return super().draw(count, crop_px)
 
     recipe = Recipe(blocks=1, batch=2, crop_px=32, steps=40, warmup_steps=2)
     losses: list[float] = []
@@ -63,7 +65,6 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     first = Trainer("displace", parted, SMALL, None)
     pool = FixedPool()
     for _ in range(3):
-        pool.refresh()
         first._train_step(pool.draw(SMALL.batch, SMALL.crop_px))
     first.save()
     second = trained(parted, SMALL, FixedPool(begin=3))
@@ -96,6 +97,17 @@ def test_a_file_of_weights_starts_a_run_without_a_checkpoint(tmp_path: Path) -> 
     assert begun.step == 0
     for key, value in begun.network.state_dict().items():
         assert torch.equal(value, expected[key])
+
+
+def test_steps_and_hours_count_on_from_the_weights_that_a_run_starts_from(tmp_path: Path) -> None:
+    first = trained(tmp_path / "a", SMALL, FixedPool())
+    first.trained_s = 7200
+    first.save_average(tmp_path / "start.safetensors")
+    second = trained(tmp_path / "b", SMALL, FixedPool(), tmp_path / "start.safetensors")
+    second.save_average(tmp_path / "end.safetensors")
+    facts = weights.read(tmp_path / "end.safetensors")[1]
+    assert weights.trained_steps(facts) == 12
+    assert float(facts["hours"]) == pytest.approx(2, abs=0.02)
 
 
 def test_stored_scenes_agree_with_their_displacement_however_they_are_turned(
