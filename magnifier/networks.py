@@ -143,7 +143,7 @@ class Displace(Magnifier):
         decoded = self.decoder(features + self.manipulator(features, difference, gain))
         # Three colours, displacement in units of 4 px, and the displaced frame's share as a logit.
         fine = F.pixel_shuffle(self.head(decoded), STRIDE)[..., :height, :width]
-        redrawn, displacement, share = fine.split((3, 2, 1), dim=1)
+        redrawn, displacement, share = torch.split(fine, [3, 2, 1], dim=1)
         displacement_px = STRIDE * displacement
         share = torch.sigmoid(share)
         displaced = _sample_at(frame, displacement_px)
