@@ -86,6 +86,17 @@ class _Manipulator(nn.Module):
         return cast(Tensor, self.after(F.relu(self.before(difference)) * (gain - 1)))
 
 
+class _Gate(nn.Conv2d):
+    """A convolution whose bias is at most zero, so that the ReLU behind it gives 0 for 0.
+
+    It can hold back noise, and where nothing moves there is nothing for the gain to multiply.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = cast(Tensor, self.bias).clamp(max=0)
+        return F.conv2d(x, self.weight, bias, padding=self.padding)
+
+
 class _FlowManipulator(nn.Module):
     """The manipulator with a least-squares estimate of motion beside the plain path.
 
@@ -97,7 +108,7 @@ class _FlowManipulator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.before = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+        self.before = _Gate(CHANNELS, CHANNELS, 3, padding=1)
         self.slope = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False)
         self.change = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False)
         self.after = nn.Conv2d(2 * CHANNELS, CHANNELS, 3, padding=1, bias=False)

@@ -64,6 +64,16 @@ def test_at_gain_one_motion_adds_nothing() -> None:
     assert torch.equal(moving, still)
 
 
+def test_the_gain_changes_nothing_where_nothing_moves() -> None:
+    network = networks.build("displace", blocks=1)
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    frame = torch.rand(1, 3, 32, 32)
+    once, _ = network(frame, frame, torch.ones(1, 1, 1, 1))
+    magnified, _ = network(frame, frame, torch.full((1, 1, 1, 1), 50.0))
+    assert torch.equal(once, magnified)
+
+
 def test_sampling_moves_the_picture_by_the_displacement() -> None:
     columns = torch.arange(40.0).expand(1, 3, 30, 40)
     displacement = torch.zeros(1, 2, 30, 40)
