@@ -173,6 +173,6 @@ def _state_shape(
     streaming: StreamingMagnifier, height: int, width: int
 ) -> tuple[int, int, int, int]:
     with torch.inference_mode():
-        features = streaming.network.encode(torch.zeros(1, 3, height, width))
+        features = streaming.network.encode(torch.zeros(1, 3, height, width)).features
     batch, channels, rows, columns = features.shape
     return batch, channels, rows, columns

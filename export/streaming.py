@@ -31,10 +31,10 @@ class StreamingMagnifier(nn.Module):
         (1, 32, ceil(height / stride), ...) float32. Returns the magnified frame and both states.
         """
         image = frame.float().permute(2, 0, 1).unsqueeze(0) / 127.5 - 1
-        features = self.network.encode(image)
-        fast_next = fast + follow[0] * (features - fast)
-        slow_next = slow + follow[1] * (features - slow)
-        output, _ = self.network.magnify(image, features, fast_next - slow, gain.view(1, 1, 1, 1))
+        current = self.network.encode(image)
+        fast_next = fast + follow[0] * (current.features - fast)
+        slow_next = slow + follow[1] * (current.features - slow)
+        output, _ = self.network.magnify(current, fast_next - slow, gain.view(1, 1, 1, 1))
         levels = torch.clamp((output + 1) * 127.5, 0, 255).round()
         magnified = levels.squeeze(0).permute(1, 2, 0).to(torch.uint8)
         return magnified, fast_next, slow_next

@@ -58,9 +58,9 @@ def scenes(
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Option(help="displace (the default network) or proposed.")] = (
-        "displace"
-    ),
+    model: Annotated[
+        str, typer.Option(help="displace (the default network), proposed or baseline.")
+    ] = ("displace"),
     photographs: Photographs = WORK / "photographs",
     work: Annotated[
         Path, typer.Option(help="Folder for the checkpoint and the pool of scenes.")
@@ -71,8 +71,9 @@ def train(
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop after this time.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0: all.")] = 0,
     blocks: Annotated[
-        int, typer.Option(min=1, help="Decoder blocks; train few first, then go on with more.")
-    ] = 36,
+        int | None,
+        typer.Option(min=1, help="Decoder blocks; train few first, then go on with the rest."),
+    ] = None,
     start_from: Annotated[
         str | None,
         typer.Option(help='"released" or a file of weights, used when there is no checkpoint.'),
@@ -83,7 +84,7 @@ def train(
     import numpy as np
     import torch
 
-    from magnifier import weights
+    from magnifier import networks, weights
     from magnifier.photographs import load
     from magnifier.pool import ScenePool
     from magnifier.training import Recipe, Trainer
@@ -96,7 +97,8 @@ def train(
     first = None
     if start_from is not None:
         first = weights.released(model) if start_from == "released" else Path(start_from)
-    trainer = Trainer(model, folder, Recipe(steps=steps, blocks=blocks), first)
+    recipe = Recipe(steps=steps, blocks=blocks or networks.build(model).blocks)
+    trainer = Trainer(model, folder, recipe, first)
     pool = ScenePool(
         work / "scenes", load(photographs, held_out=False), random=np.random.default_rng()
     )

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from failure import Failure
 from magnifier import networks, weights
+from magnifier.losses import task_loss
 from magnifier.pool import Batch, ScenePool
-from magnifier.ssim import ssim
 
 CHECKPOINT = "checkpoint.safetensors"
 STEPS_PER_SCENE = 4
@@ -27,7 +26,7 @@ STATE_PREFIXES = ("network.", "average.", "first.", "second.")
 class Recipe:
     """What a run does. The learning rate rises over ``warmup_steps``, stays, and falls at the end."""
 
-    blocks: int = networks.BLOCKS
+    blocks: int
     batch: int = 8
     crop_px: int = 128
     steps: int = 40_000
@@ -35,8 +34,6 @@ class Recipe:
     warmup_steps: int = 200
     falling_share: float = 0.3
     average_decay: float = 0.999
-    similarity_weight: float = 0.6
-    displacement_weight: float = 0.15
     checkpoint_every_s: float = 120.0
 
     def learning_rate(self, step: int) -> float:
@@ -109,8 +106,7 @@ class Trainer:
         rate = self.recipe.learning_rate(self.step)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        output, displacement_px = self.network(batch.reference, batch.current, batch.gain)
-        loss, similarity = self._loss(output, displacement_px, batch)
+        loss, similarity = task_loss(self.network, batch)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -123,17 +119,6 @@ class Trainer:
                 list(self.average.parameters()), list(self.network.parameters()), 1 - decay
             )
         return Progress(self.step, self.recipe.steps, loss.item(), similarity, rate)
-
-    def _loss(
-        self, output: Tensor, displacement_px: Tensor | None, batch: Batch
-    ) -> tuple[Tensor, float]:
-        similarity = ssim(output, batch.magnified)
-        loss = F.l1_loss(output, batch.magnified)
-        loss = loss + self.recipe.similarity_weight * (1 - similarity)
-        if displacement_px is not None:
-            error = F.smooth_l1_loss(displacement_px, batch.fine_displacement_px())
-            loss = loss + self.recipe.displacement_weight * error / networks.STRIDE
-        return loss, similarity.item()
 
     def save(self) -> None:
         """Write the checkpoint, atomically."""

@@ -72,7 +72,10 @@ def test_a_size_below_the_smallest_is_refused(stored: Path, tmp_path: Path) -> N
 )
 def test_filtering_pixels_equals_filtering_features(name: str, fast: float, slow: float) -> None:
     streaming = StreamingMagnifier(networks.build(name, blocks=1)).double()
-    encode = streaming.network.encode
+
+    def encode(frame: torch.Tensor) -> torch.Tensor:
+        return streaming.network.encode(frame).features
+
     frames = torch.rand(6, 1, 3, 21, 30, dtype=torch.float64)
     nothing = encode(torch.zeros_like(frames[0]))
     pixels = [frames[0].clone(), frames[0].clone()]

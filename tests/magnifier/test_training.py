@@ -8,6 +8,7 @@ import torch
 
 from failure import Failure
 from magnifier import networks, weights
+from magnifier.networks.displace import sampled_at
 from magnifier.pool import Batch, ScenePool
 from magnifier.training import Recipe, Trainer
 
@@ -125,7 +126,7 @@ def test_stored_scenes_agree_with_their_displacement_however_they_are_turned(
     for _ in range(12):
         batch = pool.draw(4, 64)
         fine = torch.nn.functional.interpolate(batch.displacement_px, scale_factor=4.0)
-        guess = networks._sample_at(batch.current, fine)
+        guess = sampled_at(batch.current, fine)
         inner = (..., slice(8, -8), slice(8, -8))
         plain.append((batch.current - batch.magnified)[inner].abs().mean().item())
         warped.append((guess - batch.magnified)[inner].abs().mean().item())
