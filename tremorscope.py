@@ -11,6 +11,7 @@ import typer
 from export.commands import app as export_app
 from failure import Failure
 from magnifier.commands import app as magnifier_app
+from magnifier.exploration.commands import app as explore_app
 from runtime.commands import app as runtime_app
 
 # Which optional group brings a module that a command turned out to need.
@@ -18,6 +19,7 @@ GROUPS = {
     "torch": "train",
     "safetensors": "train",
     "skimage": "train",
+    "vidmag": "compare",
     "onnx": "export",
     "onnxsim": "export",
     "onnxscript": "export",
@@ -32,6 +34,7 @@ app = typer.Typer(
 )
 for part in (runtime_app, magnifier_app, export_app):
     app.add_typer(part)
+app.add_typer(explore_app, name="explore")
 
 
 def _print_version(wanted: bool) -> None:

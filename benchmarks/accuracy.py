@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.clips import Scene, compressed, render, sine
+from machine import processor
 from runtime.config import DEFAULT_ALERT, Region, Vibration
 from runtime.displacement import DisplacementMeter
 from runtime.vibration import VibrationWindow, dominant_frequency
@@ -157,16 +158,6 @@ def report() -> Iterator[str]:
         moving = (held_level(0.05, crf, 12 * RATE_HZ, seed) for seed in range(ALERT_CLIPS))
         cells = (", ".join(f"{level:.2f}" for level in levels) for levels in (still, moving))
         yield f"| {title} | {' | '.join(cells)} |"
-
-
-def processor() -> str:
-    """The processor's model, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ class Parity(BaseModel):
     frames: int
     largest_difference: float
     mean_difference: float
+    largest_displacement_difference_px: float | None = None
+    """None where the network displaces nothing."""
 
 
 class Sidecar(BaseModel):

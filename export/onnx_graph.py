@@ -1,6 +1,5 @@
 """Weights -> the streaming ONNX graph, simplified, checked, and compared with torch."""
 
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from numpy.typing import NDArray
 
 from atomic_file import replaced
 from export.artifact import Parity, Sidecar, sha256, write_sidecar
-from export.streaming import INPUTS, OUTPUTS, StreamingMagnifier
+from export.streaming import INPUTS, StreamingMagnifier, output_names
 from failure import Failure
 from magnifier import weights
+from magnifier.onnx_export import exported
 
-OPSET = 19
 SMALLEST_PX = 16
 PARITY_FRAMES = 50
 ALLOWED_DIFFERENCE = 1.0
@@ -32,6 +31,11 @@ def export(weights_path: Path, out: Path, size_px: tuple[int, int] | None) -> tu
     when the graph does not give the picture that torch gives.
     """
     network = weights.load_network(weights_path)
+    if weights.is_quantised(weights.read(weights_path)[1]):
+        raise Failure(
+            f"{weights_path}: was trained to imitate eight bits, which this command would write as "
+            "float arithmetic; export the weights that it was fine-tuned from"
+        )
     streaming = StreamingMagnifier(network).eval()
     model = simplified(traced(streaming), streaming, size_px)
     parity = compare(streaming, model, size_px or (192, 160))
@@ -75,21 +79,13 @@ def traced(streaming: StreamingMagnifier) -> onnx.ModelProto:
         torch.zeros(shape),
         torch.zeros(shape),
     )
-    with warnings.catch_warnings():
-        # The exporter warns of its own internals; what it writes is checked below.
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            streaming,
-            arguments,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=INPUTS,
-            output_names=OUTPUTS,
-            dynamic_shapes={"frame": frame, "gain": {}, "follow": {}, "fast": state, "slow": state},
-            verbose=False,
-        )
-    assert program is not None
-    return program.model_proto
+    return exported(
+        streaming,
+        arguments,
+        inputs=INPUTS,
+        outputs=output_names(streaming.network),
+        dynamic_shapes={"frame": frame, "gain": {}, "follow": {}, "fast": state, "slow": state},
+    )
 
 
 def simplified(
@@ -118,13 +114,16 @@ def compare(
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    differences = []
+    differences, displacements_px = [], []
     for follow in FOLLOW_BY_MODE.values():
-        differences += _differences(streaming, session, size_px, follow)
+        found = _differences(streaming, session, size_px, follow)
+        differences += found[0]
+        displacements_px += found[1]
     return Parity(
         frames=len(differences),
         largest_difference=float(max(part.max() for part in differences)),
         mean_difference=float(np.mean([part.mean() for part in differences])),
+        largest_displacement_difference_px=max(displacements_px, default=None),
     )
 
 
@@ -150,23 +149,29 @@ def _differences(
     session: onnxruntime.InferenceSession,
     size_px: tuple[int, int],
     follow: tuple[float, float],
-) -> list[NDArray[np.float64]]:
+) -> tuple[list[NDArray[np.float64]], list[float]]:
+    """Of each frame: grey levels, and the largest difference of displacement where there is one."""
     width, height = size_px
     shape = _state_shape(streaming, height, width)
     ours = theirs = [np.zeros(shape, np.float32), np.zeros(shape, np.float32)]
-    differences = []
+    differences: list[NDArray[np.float64]] = []
+    displacements_px: list[float] = []
     for number, picture in enumerate(moving_texture(size_px, PARITY_FRAMES)):
         # The first frame fills the states: followed at once, and nothing magnified.
         gain = np.array([1.0 if number == 0 else 20.0], np.float32)
         rates = np.array((1.0, 1.0) if number == 0 else follow, np.float32)
         with torch.inference_mode():
             tensors = [torch.from_numpy(x) for x in (picture, gain, rates, *ours)]
-            mine, *ours_next = (part.numpy() for part in streaming(*tensors))
+            mine, fast, slow, *cells = (part.numpy() for part in streaming(*tensors))
+            ours = [fast, slow]
         feeds = dict(zip(INPUTS, (picture, gain, rates, *theirs), strict=True))
-        other, *theirs_next = session.run(None, feeds)
-        ours, theirs = ours_next, theirs_next
+        other, fast, slow, *other_cells = session.run(None, feeds)
+        theirs = [fast, slow]
+        displacements_px += [
+            float(np.abs(a - b).max()) for a, b in zip(cells, other_cells, strict=True)
+        ]
         differences.append(np.abs(mine.astype(np.float64) - other))
-    return differences
+    return differences, displacements_px
 
 
 def _state_shape(

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from magnifier.networks import Magnifier
 
+POSTER_PX = 384
+"""Width and height that the poster counts and measures at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:

@@ -4,6 +4,8 @@ Everything heavy is imported inside the commands, so that a device without torch
 """
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -59,7 +61,7 @@ def scenes(
 @app.command()
 def train(
     model: Annotated[
-        str, typer.Option(help="displace (the default network), proposed or baseline.")
+        str, typer.Option(help="displace (the default), twofold, proposed or baseline.")
     ] = ("displace"),
     photographs: Photographs = WORK / "photographs",
     work: Annotated[
@@ -78,8 +80,22 @@ def train(
         str | None,
         typer.Option(help='"released" or a file of weights, used when there is no checkpoint.'),
     ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Crops a step, of all processes together.")] = 8,
+    quantised: Annotated[
+        bool, typer.Option(help="Fine-tune finished weights for a decoder in eight bits.")
+    ] = False,
+    bfloat16: Annotated[
+        bool, typer.Option(help="Multiply in bfloat16; faster where the processor has AMX.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="For the same scenes and crops again.")
+    ] = None,
 ) -> None:
-    """Train a network; stop it at any time, the same command goes on from its checkpoint."""
+    """Train a network; stop it at any time, the same command goes on from its checkpoint.
+
+    Several processes share each batch, on one machine or on many with one --work folder:
+    torchrun --nproc-per-node 4 -m tremorscope train ...
+    """
     import cv2
     import numpy as np
     import torch
@@ -87,26 +103,43 @@ def train(
     from magnifier import networks, weights
     from magnifier.photographs import load
     from magnifier.pool import ScenePool
+    from magnifier.processes import joined
     from magnifier.training import Recipe, Trainer
     from magnifier.training_display import display
 
     if threads:
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
-    folder = work / model
+    folder = work / (f"{model}-quantised" if quantised else model)
     first = None
     if start_from is not None:
         first = weights.released(model) if start_from == "released" else Path(start_from)
-    recipe = Recipe(steps=steps, blocks=blocks or networks.build(model).blocks)
-    trainer = Trainer(model, folder, recipe, first)
-    pool = ScenePool(
-        work / "scenes", load(photographs, held_out=False), random=np.random.default_rng()
+    recipe = Recipe(
+        steps=steps,
+        batch=batch,
+        # Finished weights are nudged, not thrown about.
+        peak_rate=1e-4 if quantised else 1e-3,
+        quantised=quantised,
+        bfloat16=bfloat16,
     )
-    with display(trainer, pool) as tell:
-        trainer.run(pool, minutes, tell)
-    averaged = folder / f"{model}.safetensors"
-    trainer.save_average(averaged)
-    typer.echo(f"{trainer.step} steps; averaged weights in {averaged}")
+    with joined() as processes:
+        if seed is not None:
+            torch.manual_seed(seed)
+        # Every process draws the same crops, from a pool of its own that is filled alike, and takes
+        # its share of them.
+        drawn = processes.agreed(np.random.SeedSequence(seed).generate_state(1).item())
+        trainer = Trainer(networks.build(model, blocks), folder, recipe, first, processes)
+        pool = ScenePool(
+            work / ("scenes" if processes.first else f"scenes-{processes.rank}"),
+            load(photographs, held_out=False),
+            random=np.random.default_rng((drawn, trainer.step)),
+        )
+        with display(trainer, pool, visible=processes.first) as tell:
+            trainer.run(pool, minutes, tell)
+        if processes.first:
+            averaged = folder / f"{model}.safetensors"
+            trainer.save_average(averaged)
+            typer.echo(f"{trainer.step} steps; averaged weights in {averaged}")
 
 
 @app.command()
@@ -140,8 +173,7 @@ def evaluate(
     typer.echo(f"{loaded.name} SSIM {network_ssim:.4f}")
     typer.echo(f"unmagnified SSIM {input_ssim:.4f}")
     if card is not None:
-        parameters = sum(each.numel() for each in loaded.parameters())
-        model_card.write(card, read(path)[1], scores, parameters)
+        model_card.write(card, loaded, read(path)[1], scores)
     if json_file is not None:
         report = {
             "network": loaded.name,
@@ -151,3 +183,53 @@ def evaluate(
         }
         with replaced(json_file) as scratch:
             scratch.write_text(json.dumps(report, indent=1))
+
+
+@app.command()
+def compare(
+    scenes: Annotated[Path, typer.Option(help="Folder written by: tremorscope scenes.")],
+    out: Annotated[Path, typer.Option(help="Folder for RESULTS.md and its plots.")] = WORK,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Released network or file of weights; all released ones if not given."),
+    ] = None,
+    classical: Annotated[
+        bool, typer.Option(help="With the phase-based method of the package vidmag.")
+    ] = True,
+    photographs: Photographs = WORK / "photographs",
+    seed: Annotated[int, typer.Option(min=0, help="Of the tests of one motion.")] = 1,
+) -> None:
+    """Networks, a classical method and the unmagnified input side by side, with plots."""
+    from rich.progress import Progress
+
+    from magnifier import comparison, comparison_report, methods, scene_folder
+    from magnifier.lpips import Lpips
+    from magnifier.photographs import load
+    from magnifier.weights import RELEASED, load_network, released
+
+    stored = scene_folder.read(scenes)
+    named = model or [path.stem for path in sorted(RELEASED.glob("*.safetensors"))]
+    compared: dict[str, methods.Method] = {comparison_report.UNMAGNIFIED: methods.unmagnified}
+    if classical:
+        compared["phase-based"] = methods.phase_based()
+    # A file of weights goes by its path, a released network by its name.
+    files = {each: Path(each) if Path(each).is_file() else released(each) for each in named}
+    networks = {name: load_network(path) for name, path in files.items()}
+    about = comparison_report.described(files, networks)
+    compared |= {name: methods.of_network(each) for name, each in networks.items()}
+    lpips = Lpips(WORK / "lpips.safetensors", typer.echo)
+    comparison_report.write_contact_sheet(out / "results/contact-sheet.png", compared, stored)
+    with Progress() as bar:
+        task = bar.add_task("comparing", total=comparison.steps(stored))
+        results = comparison.compare(
+            compared,
+            stored,
+            load(photographs, held_out=True),
+            lpips,
+            seed=seed,
+            tell=lambda station: bar.update(task, advance=1, description=station),
+        )
+    page = out / "RESULTS.md"
+    command = shlex.join(["tremorscope", *sys.argv[1:]])
+    comparison_report.write(page, results, about, command=command)
+    typer.echo(f"written: {page}")

@@ -2,17 +2,19 @@
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from magnifier.networks import Encoded, Magnifier
 from magnifier.pool import Batch
 from magnifier.ssim import ssim
 
 SIMILARITY_WEIGHT = 0.6
-DISPLACEMENT_WEIGHT = 0.0375
-"""Per px of error."""
+DISPLACEMENT_WEIGHT = 0.2
+DISPLACEMENT_KNEE_PX = 0.1
+"""Below this an error of the displacement counts by its square."""
+LEAST_DISPLACEMENT_PX = 0.5
+"""Errors count in proportion to the displacement and this: what an error of the gain is measured by."""
 SEPARATION_WEIGHT = 0.1
 
 
@@ -23,8 +25,21 @@ class Losses(NamedTuple):
     similarity: float
 
 
+class Task(nn.Module):
+    """A network whose output is its loss on a batch: what several processes share gradients of."""
+
+    def __init__(self, network: Magnifier) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: Batch) -> Losses:
+        return task_loss(self.network, batch)
+
+
 def task_loss(network: Magnifier, batch: Batch) -> Losses:
-    """L1 and SSIM of the picture; with a displacement, its error; with two branches, their mixing."""
+    """L1 and SSIM of the picture; with a displacement, its relative error; with two branches, their
+    mixing.
+    """
     reference = network.encode(batch.reference)
     current = network.encode(batch.current)
     output, displacement_px = network.magnify(
@@ -33,12 +48,19 @@ def task_loss(network: Magnifier, batch: Batch) -> Losses:
     similarity = ssim(output, batch.magnified)
     loss = F.l1_loss(output, batch.magnified) + SIMILARITY_WEIGHT * (1 - similarity)
     if displacement_px is not None:
-        error = F.smooth_l1_loss(displacement_px, batch.fine_displacement_px())
-        loss = loss + DISPLACEMENT_WEIGHT * error
+        loss = loss + DISPLACEMENT_WEIGHT * displacement_loss(displacement_px, batch)
     if current.texture is not None:
         mixing = separation_loss(network, batch, reference, current)
         loss = loss + SEPARATION_WEIGHT * mixing
     return Losses(loss, similarity.item())
+
+
+def displacement_loss(displacement_px: Tensor, batch: Batch) -> Tensor:
+    """The error of the displacement, relative to its length."""
+    truth_px = batch.fine_displacement_px()
+    error = F.smooth_l1_loss(displacement_px, truth_px, beta=DISPLACEMENT_KNEE_PX, reduction="none")
+    length_px = truth_px.square().sum(dim=1, keepdim=True).sqrt()
+    return (error / (length_px + LEAST_DISPLACEMENT_PX)).mean()
 
 
 def separation_loss(
@@ -50,8 +72,8 @@ def separation_loss(
     Primes are of frames with changed colours, the same change for both.
     """
     count = len(batch.current)
-    contrast = torch.empty(count, 3, 1, 1).uniform_(0.7, 1.3)
-    brightness = torch.empty(count, 3, 1, 1).uniform_(-0.2, 0.2)
+    contrast = batch.current.new_empty(count, 3, 1, 1).uniform_(0.7, 1.3)
+    brightness = batch.current.new_empty(count, 3, 1, 1).uniform_(-0.2, 0.2)
     recoloured = network.encode(batch.current * contrast + brightness)
     magnified = network.encode(batch.magnified * contrast + brightness)
     textures = (reference.texture, current.texture, recoloured.texture, magnified.texture)

@@ -10,24 +10,27 @@ from magnifier.evaluation import Score
 from magnifier.photographs import DEBIAN_PACKAGES, HELD_OUT_SHARE
 
 
-def write(path: Path, facts: dict[str, str], scores: list[Score], parameters: int) -> None:
+def write(
+    path: Path, network: networks.Magnifier, facts: dict[str, str], scores: list[Score]
+) -> None:
     """Write the card from what the file of weights says of itself and the scores just measured."""
-    name = facts["network"]
+    name = network.name
+    parameters = sum(each.numel() for each in network.parameters())
     recipe = json.loads(facts["recipe"])
     network_ssim = fmean(score.network_ssim for score in scores)
     input_ssim = fmean(score.input_ssim for score in scores)
     better = sum(score.network_ssim > score.input_ssim for score in scores)
     packages = ", ".join(f"`{package}`" for package in DEBIAN_PACKAGES)
-    description = " ".join((networks.NETWORKS[name].__doc__ or "").split())
+    description = " ".join((network.__doc__ or "").split())
     rows = [
         ("network", f"`{name}`: {description}"),
         ("parameters", f"{parameters:,}"),
-        ("decoder blocks", str(recipe["blocks"])),
+        ("decoder blocks", str(networks.depth(network.state_dict()))),
         (
             "steps",
             f"{weights.trained_steps(facts)} of {recipe['batch']} crops of {recipe['crop_px']} px",
         ),
-        ("hours", f"{facts['hours']}, on two processor cores, no GPU"),
+        ("core-hours", f"{facts['core_hours']}, processor time of all cores added"),
         ("mean SSIM, network", f"{network_ssim:.4f}"),
         ("mean SSIM, unmagnified input", f"{input_ssim:.4f}"),
         (

@@ -14,6 +14,8 @@ from magnifier.photographs import Picture
 from magnifier.scenes import Random, make_scene
 
 STRIDE = 4
+SMALL_SHARE = 0.4
+"""Of the scenes, with motions that mostly stay small when magnified: what is met in the field."""
 LEVELS = 128
 """Steps of a stored grey level: finer than any motion that a gain of 100 brings to light."""
 
@@ -30,6 +32,11 @@ class Batch:
     magnified: Tensor
     displacement_px: Tensor
     gain: Tensor
+
+    def part(self, share: slice, device: torch.device) -> "Batch":
+        """Some of the batch, on ``device``."""
+        parts = (getattr(self, name)[share].to(device) for name in Batch.__slots__)
+        return Batch(*parts)
 
     def fine_displacement_px(self) -> Tensor:
         """(batch, 2, size, size): interpolated between the blocks."""
@@ -83,7 +90,7 @@ class ScenePool:
 
     def refresh(self) -> None:
         """Render one more scene into the pool."""
-        scene = make_scene(self._pictures, self._size_px, self._random)
+        scene = make_scene(self._pictures, self._size_px, self._random, SMALL_SHARE)
         for place, frame in enumerate((scene.reference, scene.current, scene.magnified)):
             self._frames[self._next, place] = np.rint(np.clip(frame, 0, 255) * LEVELS)
         coarse = self._size_px // STRIDE

@@ -26,11 +26,14 @@ KINDS: tuple[Kind, ...] = (
 MOTION_LIMIT_PX = 10.0
 MAGNIFIED_LIMIT_PX = 30.0
 GAIN_LIMIT = 100.0
+SMALL_DECADES = 2.5
 SUPERSAMPLING = 2
 KERNEL_RADIUS = 5
+EDGE = KERNEL_RADIUS + 1
 
 Rendered = NDArray[np.float32]
 Random = np.random.Generator
+Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +60,51 @@ class _Layer:
     texture: Rendered
     left_px: float
     top_px: float
-    motion_px: NDArray[np.float64]
+    motion_px: Vector
 
 
-def make_scene(pictures: list[Picture], size_px: int, random: Random) -> Scene:
-    """A scene of ``size_px`` x ``size_px``: a background and foreground cut-outs, each moving."""
+def make_scene(
+    pictures: list[Picture], size_px: int, random: Random, small_share: float = 0.0
+) -> Scene:
+    """A scene of ``size_px`` x ``size_px``: a background and foreground cut-outs, each moving.
+
+    Motions are drawn evenly up to the limits, as published, which leaves few that stay small when
+    they are magnified. Of ``small_share`` of the scenes they are drawn evenly in their logarithm.
+    """
+    small = small_share > 0 and random.random() < small_share
     kind = KINDS[random.integers(len(KINDS))]
     gain = float(random.uniform(1, np.sqrt(GAIN_LIMIT)) ** 2)
     background_moves = kind in ("standard", "blurred background", "background alone")
     foregrounds_move = kind in ("standard", "blurred background", "foregrounds alone")
-    layers = [_background(pictures, size_px, kind, _motion(gain, background_moves, random), random)]
+    layers = [
+        _background(pictures, size_px, kind, _motion(gain, background_moves, small, random), random)
+    ]
     # 7 to 15 cut-outs at 384 px, as published; fewer on a smaller canvas, by its area.
     count = round(int(random.integers(7, 16)) * (size_px / 384) ** 1.5)
     for _ in range(max(1, count)):
-        motion_px = _motion(gain, foregrounds_move, random)
+        motion_px = _motion(gain, foregrounds_move, small, random)
         layers.append(_foreground(pictures, size_px, motion_px, random))
+    return _scene(layers, size_px, gain, kind, random)
+
+
+def scene_of_motion(
+    pictures: list[Picture], size_px: int, motion_px: Vector, gain: float, random: Random
+) -> Scene:
+    """A still background with one textured rectangle of half its size, in the middle, moving by
+    ``motion_px`` (x, y): for tests of one known motion.
+    """
+    background = _background(pictures, size_px, "foregrounds alone", np.zeros(2), random)
+    side = SUPERSAMPLING * size_px // 2
+    colour = _texture(pictures, side, side, random)
+    texture = np.dstack([colour, np.ones((side, side), np.float32)])
+    # A transparent margin, or the kernel would repeat the edge and never let it end.
+    texture = np.pad(texture, ((EDGE, EDGE), (EDGE, EDGE), (0, 0)))
+    corner_px = size_px / 4 - EDGE / SUPERSAMPLING
+    layers = [background, _Layer(texture, corner_px, corner_px, motion_px)]
+    return _scene(layers, size_px, gain, "foregrounds alone", random)
+
+
+def _scene(layers: list[_Layer], size_px: int, gain: float, kind: Kind, random: Random) -> Scene:
     # The blur of the lens: from just sharp to soft, in units of an output pixel.
     blur_px = float(random.uniform(0.4, 0.7))
     magnified, displacement_px = _compose(layers, size_px, gain, blur_px)
@@ -85,10 +118,12 @@ def make_scene(pictures: list[Picture], size_px: int, random: Random) -> Scene:
     )
 
 
-def _motion(gain: float, moves: bool, random: Random) -> NDArray[np.float64]:
+def _motion(gain: float, moves: bool, small: bool, random: Random) -> Vector:
     if not moves:
         return np.zeros(2)
-    length_px = random.uniform(0, min(MAGNIFIED_LIMIT_PX, MOTION_LIMIT_PX * gain)) / gain
+    limit_px = min(MAGNIFIED_LIMIT_PX, MOTION_LIMIT_PX * gain)
+    share = 10 ** -random.uniform(0, SMALL_DECADES) if small else random.uniform(0, 1)
+    length_px = share * limit_px / gain
     angle = random.uniform(0, 2 * np.pi)
     return length_px * np.array([np.cos(angle), np.sin(angle)])
 
@@ -116,7 +151,7 @@ def _background(
     pictures: list[Picture],
     size_px: int,
     kind: Kind,
-    motion_px: NDArray[np.float64],
+    motion_px: Vector,
     random: Random,
 ) -> _Layer:
     margin_px = int(MAGNIFIED_LIMIT_PX) + KERNEL_RADIUS
@@ -128,9 +163,7 @@ def _background(
     return _Layer(texture, -margin_px, -margin_px, motion_px)
 
 
-def _foreground(
-    pictures: list[Picture], size_px: int, motion_px: NDArray[np.float64], random: Random
-) -> _Layer:
+def _foreground(pictures: list[Picture], size_px: int, motion_px: Vector, random: Random) -> _Layer:
     width_px, height_px = size_px * 0.5 ** random.uniform(0.6, 3.3, 2)
     width, height = (max(16, int(SUPERSAMPLING * side)) for side in (width_px, height_px))
     mask = _outline(width, height, random)

@@ -16,7 +16,9 @@ SMOOTHING = 0.02
 
 
 @contextmanager
-def display(trainer: Trainer, pool: ScenePool) -> Iterator[Callable[[Step], None]]:
+def display(
+    trainer: Trainer, pool: ScenePool, *, visible: bool
+) -> Iterator[Callable[[Step], None]]:
     """Fill the pool with its first scenes, then give the function that training tells its steps to."""
     columns = (
         TextColumn("{task.description}"),
@@ -27,7 +29,7 @@ def display(trainer: Trainer, pool: ScenePool) -> Iterator[Callable[[Step], None
     similarity = 0.0
     told_at = time.monotonic()
     told_step = trainer.step
-    with Progress(*columns, disable=not sys.stdout.isatty()) as bar:
+    with Progress(*columns, disable=not (visible and sys.stdout.isatty())) as bar:
         task = bar.add_task("rendering scenes", total=pool.first_fill, completed=len(pool))
         while len(pool) < pool.first_fill:
             pool.refresh()
@@ -42,7 +44,7 @@ def display(trainer: Trainer, pool: ScenePool) -> Iterator[Callable[[Step], None
             words = f"SSIM {similarity:.3f}, learning rate {step.learning_rate:.1e}"
             bar.update(task, completed=step.step, description=words)
             now = time.monotonic()
-            if bar.disable and now - told_at > LINE_EVERY_S:
+            if visible and bar.disable and now - told_at > LINE_EVERY_S:
                 pace_s = (now - told_at) / (step.step - told_step)
                 print(f"step {step.step}/{step.steps}: {words}, {pace_s:.2f} s a step", flush=True)
                 told_at, told_step = now, step.step

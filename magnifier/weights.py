@@ -38,12 +38,19 @@ def trained_steps(facts: dict[str, str]) -> int:
     return int(facts.get("steps", 0)) + int(facts.get("earlier_steps", 0))
 
 
+def is_quantised(facts: dict[str, str]) -> bool:
+    """Whether the weights are of a network whose decoder was trained in eight bits."""
+    return facts.get("quantised") == "yes"
+
+
 def load_network(path: Path) -> networks.Magnifier:
     """The network that a file of weights is for, ready to evaluate."""
     tensors, facts = read(path)
     if "network" not in facts:
         raise Failure(f"{path}: does not say which network it is for; it was not written by train")
     network = networks.build(facts["network"], networks.depth(tensors))
+    if is_quantised(facts):
+        network = networks.quantised(network)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

@@ -13,6 +13,7 @@ from rich.progress import track
 
 from atomic_file import replaced
 from failure import Failure
+from machine import processor
 from runtime.config import Camera, Config, Region
 from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine
 from runtime.frame import Frame
@@ -37,7 +38,7 @@ def report_speed(size: str, frames: int, markdown: Path | None) -> None:
         plain_s.append(_run(clip, magnify=False))
         magnified_s.append(_run(clip, magnify=True))
     plain_hz, magnified_hz = frames / median(plain_s), frames / median(magnified_s)
-    machine = f"{platform.machine()}, {_processor()}, ONNX Runtime {onnxruntime.__version__}"
+    machine = f"{platform.machine()}, {processor()}, ONNX Runtime {onnxruntime.__version__}"
     typer.echo(f"{machine}; {width}x{height}, 4 regions, {frames} frames")
     typer.echo(f"measurement alone          {plain_hz:8.1f} frames/s")
     typer.echo(f"measurement, magnification {magnified_hz:8.1f} frames/s")
@@ -93,14 +94,3 @@ def _frames(width: int, height: int, count: int) -> list[Frame]:
         image = np.clip(noisy, 0, 255).astype(np.uint8)
         frames.append(Frame(index, index * 1_000_000_000 // 30, image))
     return frames
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:  # noqa: PTH123
-            names = [
-                line.partition(":")[2].strip() for line in file if line.startswith("model name")
-            ]
-    except OSError:
-        names = []
-    return f"{len(names) or '?'} x {names[0] if names else platform.processor() or 'unknown'}"

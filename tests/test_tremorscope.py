@@ -41,7 +41,18 @@ def test_version_is_that_of_the_installed_package() -> None:
 def test_help_names_the_commands_and_imports_nothing_heavy() -> None:
     done = run("--help", python=("-X", "importtime", "-m", "tremorscope"))
     assert done.returncode == 0
-    for command in ("demo", "run", "replay", "validate", "schema", "bench", "train", "export"):
+    for command in (
+        "demo",
+        "run",
+        "replay",
+        "validate",
+        "schema",
+        "bench",
+        "train",
+        "compare",
+        "explore",
+        "export",
+    ):
         assert f" {command} " in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "typer" in imported, "the list of imports is there"

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from magnifier.networks.blocks import Padding, doubled, stack
+from magnifier.networks.blocks import Padding, Stack, doubled, stack
 from magnifier.networks.protocol import Encoded, Magnifier
 
 CHANNELS = 32
@@ -41,13 +41,13 @@ class Baseline(Magnifier):
             self.enter = nn.Conv2d(2 * CHANNELS, channels, 1)
             self.leave = nn.Conv2d(channels, 2 * CHANNELS, 1)
         self.decoder = stack(blocks, channels, REFLECT)
-        self.redraw = nn.Sequential(
+        self.fine = Stack(
             _convolution(2 * CHANNELS, 2 * CHANNELS, 3),
             nn.ReLU(),
             _convolution(2 * CHANNELS, CHANNELS, 3),
             nn.ReLU(),
-            _convolution(CHANNELS, 3, 7),
         )
+        self.redraw = _convolution(CHANNELS, 3, 7)
 
     def encode(self, frame: Tensor) -> Encoded:
         features, texture = self.encoder(_padded(frame))
@@ -60,7 +60,8 @@ class Baseline(Magnifier):
         features = features + self.manipulator(difference, gain)
         both = torch.cat([self.texture_up(doubled(texture)), features], dim=1)
         x = self.leave(self.decoder(self.enter(both)))
-        return self.redraw(doubled(x))[..., :height, :width], None
+        x = self.redraw(self.fine(doubled(x)))
+        return x[..., :height, :width], None
 
 
 class _Encoder(nn.Module):

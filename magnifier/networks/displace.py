@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from magnifier.networks.blocks import stack
+from magnifier.networks.blocks import Gate, stack
 from magnifier.networks.protocol import Encoded, Magnifier
 
 CHANNELS = 32
@@ -15,17 +15,6 @@ WINDOWS = (3, 9)
 """Sides of the windows in which motion is estimated, in features of 4 px."""
 LEAST_SLOPE = 0.1
 """Slopes well below this, in the features' own scale, are taken for noise."""
-
-
-class _Gate(nn.Conv2d):
-    """A convolution whose bias is at most zero, so that the ReLU behind it gives 0 for 0.
-
-    It can hold back noise, and where nothing moves there is nothing for the gain to multiply.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        bias = cast(Tensor, self.bias).clamp(max=0)
-        return F.conv2d(x, self.weight, bias, padding=self.padding)
 
 
 class _FlowManipulator(nn.Module):
@@ -39,7 +28,7 @@ class _FlowManipulator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.before = _Gate(CHANNELS, CHANNELS, 3, padding=1)
+        self.before = Gate(CHANNELS, CHANNELS, 3, padding=1)
         self.slope = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False)
         self.change = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False)
         self.after = nn.Conv2d(2 * CHANNELS, CHANNELS, 3, padding=1, bias=False)
@@ -63,6 +52,7 @@ class Displace(Magnifier):
     name = "displace"
     blocks = 36
     encoder_stride = STRIDE
+    displaces = True
 
     def __init__(self, blocks: int = blocks) -> None:
         super().__init__()

@@ -27,6 +27,9 @@ class Magnifier(nn.Module):
     blocks: int
     """Residual blocks of the decoder, where not told otherwise."""
     encoder_stride: int
+    displaces: bool = False
+    """Whether ``magnify`` tells the displacement."""
+    decoder: nn.Sequential
 
     def encode(self, frame: Tensor) -> Encoded:
         """Features of (batch, 32, ceil(height / encoder_stride), ceil(width / encoder_stride))."""

@@ -15,7 +15,7 @@ from failure import Failure
 from magnifier import networks, weights
 
 
-@pytest.fixture(scope="module", params=["displace", "proposed"])
+@pytest.fixture(scope="module", params=["displace", "twofold", "proposed", "baseline"])
 def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a shallow network whose last layers move and change something."""
     torch.manual_seed(1)
@@ -33,6 +33,12 @@ def test_graph_and_torch_agree_for_fifty_frames_of_every_mode(stored: Path, tmp_
     assert sidecar.parity.frames == 150
     assert sidecar.parity.largest_difference <= 1
     assert sidecar.parity.mean_difference < 0.01
+    off_px = sidecar.parity.largest_displacement_difference_px
+    if networks.NETWORKS[sidecar.network].displaces:
+        assert off_px is not None
+        assert off_px < 0.05
+    else:
+        assert off_px is None
     assert checked(path) == sidecar
     session_sizes = onnx.load(path).graph.input[0].type.tensor_type.shape.dim
     assert all(not side.dim_value for side in session_sizes[:2])
@@ -66,7 +72,7 @@ def test_a_size_below_the_smallest_is_refused(stored: Path, tmp_path: Path) -> N
 
 @settings(max_examples=20, deadline=None)
 @given(
-    name=st.sampled_from(["displace", "proposed"]),
+    name=st.sampled_from(["displace", "twofold", "proposed"]),
     fast=st.floats(0.01, 1),
     slow=st.floats(0.01, 1),
 )

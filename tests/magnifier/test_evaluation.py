@@ -36,8 +36,8 @@ def test_evaluate_prints_both_means_and_writes_json_and_card(scenes: Path) -> No
     facts = {
         "network": "displace",
         "steps": "0",
-        "hours": "0.00",
-        "recipe": json.dumps({"blocks": 1, "batch": 8, "crop_px": 128}),
+        "core_hours": "0.00",
+        "recipe": json.dumps({"batch": 8, "crop_px": 128}),
     }
     path = scenes / "w.safetensors"
     weights.save(path, networks.build("displace", blocks=1).state_dict(), facts)

@@ -1,10 +1,12 @@
 """What the losses reward."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from magnifier import networks
-from magnifier.losses import separation_loss, task_loss
+from magnifier.losses import displacement_loss, separation_loss, task_loss
 from magnifier.networks import Encoded, Magnifier
 from magnifier.pool import Batch
 
@@ -51,6 +53,15 @@ def test_a_wrong_displacement_costs_even_where_the_picture_is_right() -> None:
         for error in (0.0, 3.0)
     )
     assert wrong > right + 0.05
+
+
+def test_the_same_error_costs_more_where_little_moves() -> None:
+    drawn = batch()
+    long = replace(drawn, displacement_px=20 * drawn.displacement_px)
+    cost = [
+        displacement_loss(each.fine_displacement_px() + 0.3, each).item() for each in (drawn, long)
+    ]
+    assert cost[0] > 10 * cost[1]
 
 
 def test_the_branches_are_kept_apart() -> None:

@@ -8,20 +8,6 @@ from magnifier import scenes
 from magnifier.scenes import Scene, make_scene
 
 
-@pytest.fixture(scope="module")
-def pictures() -> list[NDArray[np.uint8]]:
-    random = np.random.default_rng(2)
-    rows, columns = np.mgrid[:500, :600]
-    found = []
-    for _ in range(2):
-        levels = np.full((500, 600, 3), 128.0)
-        for _ in range(25):
-            a, b = random.uniform(-0.5, 0.5, 2)
-            levels += random.uniform(3, 14, 3) * np.sin(a * columns + b * rows)[..., None]
-        found.append(np.clip(levels, 0, 255).astype(np.uint8))
-    return found
-
-
 def of_kind(kind: str, pictures: list[NDArray[np.uint8]], count: int = 1) -> list[Scene]:
     found: list[Scene] = []
     for seed in range(300):

@@ -12,7 +12,11 @@ from magnifier.networks.displace import sampled_at
 from magnifier.pool import Batch, ScenePool
 from magnifier.training import Recipe, Trainer
 
-SMALL = Recipe(blocks=1, batch=2, crop_px=32, steps=6, warmup_steps=2)
+SMALL = Recipe(batch=2, crop_px=32, steps=6, warmup_steps=2)
+
+
+def shallow() -> networks.Magnifier:
+    return networks.build("displace", 1)
 
 
 class FixedPool(ScenePool):
@@ -40,7 +44,7 @@ class FixedPool(ScenePool):
 
 def trained(folder: Path, recipe: Recipe, pool: ScenePool, start: Path | None = None) -> Trainer:
     torch.manual_seed(0)
-    trainer = Trainer("displace", folder, recipe, start)
+    trainer = Trainer(shallow(), folder, recipe, start)
     trainer.run(pool, None, lambda _: None)
     return trainer
 
@@ -51,9 +55,9 @@ def test_the_loss_falls(tmp_path: Path) -> None:
             self._number = 0
             return super().draw(count, crop_px)
 
-    recipe = Recipe(blocks=1, batch=2, crop_px=32, steps=40, warmup_steps=2)
+    recipe = Recipe(batch=2, crop_px=32, steps=40, warmup_steps=2)
     losses: list[float] = []
-    trainer = Trainer("displace", tmp_path, recipe, None)
+    trainer = Trainer(shallow(), tmp_path, recipe, None)
     trainer.run(OneScene(), None, lambda step: losses.append(step.loss))
     assert losses[-1] < 0.9 * losses[0]
 
@@ -63,7 +67,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     # A checkpoint at step 3, as a stop there leaves it; the schedule stays that of six steps.
     parted = tmp_path / "parted"
     torch.manual_seed(0)
-    first = Trainer("displace", parted, SMALL, None)
+    first = Trainer(shallow(), parted, SMALL, None)
     pool = FixedPool()
     for _ in range(3):
         first._train_step(pool.draw(SMALL.batch, SMALL.crop_px))
@@ -76,39 +80,79 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
 
 def test_a_checkpoint_can_be_deepened_but_not_made_shallower(tmp_path: Path) -> None:
     trained(tmp_path, SMALL, FixedPool())
-    deeper = Trainer("displace", tmp_path, Recipe(blocks=2), None)
+    deeper = Trainer(networks.build("displace", 2), tmp_path, SMALL, None)
     assert deeper.step == 6
     assert networks.depth(deeper.average.state_dict()) == 2
     deeper.save()
     with pytest.raises(Failure, match="only be made deeper"):
-        Trainer("displace", tmp_path, SMALL, None)
+        Trainer(shallow(), tmp_path, SMALL, None)
 
 
 def test_another_networks_checkpoint_is_refused(tmp_path: Path) -> None:
     trained(tmp_path, SMALL, FixedPool())
     with pytest.raises(Failure, match="another --work folder"):
-        Trainer("proposed", tmp_path, SMALL, None)
+        Trainer(networks.build("proposed", 1), tmp_path, SMALL, None)
 
 
 def test_a_file_of_weights_starts_a_run_without_a_checkpoint(tmp_path: Path) -> None:
     first = trained(tmp_path / "a", SMALL, FixedPool())
     first.save_average(tmp_path / "start.safetensors")
-    begun = Trainer("displace", tmp_path / "b", SMALL, tmp_path / "start.safetensors")
+    begun = Trainer(shallow(), tmp_path / "b", SMALL, tmp_path / "start.safetensors")
     expected = weights.load_network(tmp_path / "start.safetensors").state_dict()
     assert begun.step == 0
     for key, value in begun.network.state_dict().items():
         assert torch.equal(value, expected[key])
 
 
-def test_steps_and_hours_count_on_from_the_weights_that_a_run_starts_from(tmp_path: Path) -> None:
+def test_steps_core_hours_and_curve_count_on_from_the_weights_a_run_starts_from(
+    tmp_path: Path,
+) -> None:
     first = trained(tmp_path / "a", SMALL, FixedPool())
-    first.trained_s = 7200
+    first.core_s = 7200
+    first.curve.append((6, 2.0, 0.5))
     first.save_average(tmp_path / "start.safetensors")
     second = trained(tmp_path / "b", SMALL, FixedPool(), tmp_path / "start.safetensors")
     second.save_average(tmp_path / "end.safetensors")
     facts = weights.read(tmp_path / "end.safetensors")[1]
     assert weights.trained_steps(facts) == 12
-    assert float(facts["hours"]) == pytest.approx(2, abs=0.02)
+    assert float(facts["core_hours"]) == pytest.approx(2, abs=0.02)
+    assert second.curve == [(6, 2.0, 0.5)]
+
+
+def test_core_hours_are_the_processes_time_times_their_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticking = iter(range(0, 36000, 3600))
+    monkeypatch.setattr("magnifier.training.time.process_time", lambda: next(ticking))
+    trainer = Trainer(shallow(), tmp_path, Recipe(batch=2, crop_px=32, steps=2), None)
+    trainer.run(FixedPool(), None, lambda _: None)
+    assert trainer.core_s == 7200
+    assert float(weights.read(tmp_path / "checkpoint.safetensors")[1]["core_hours"]) == 2
+
+
+def test_a_scene_is_rendered_for_every_so_many_crops(tmp_path: Path) -> None:
+    class Counting(FixedPool):
+        rendered = 0
+
+        def refresh(self) -> None:
+            self.rendered += 1
+
+    pool = Counting()
+    trained(tmp_path, Recipe(batch=16, crop_px=32, steps=5), pool)
+    assert pool.rendered == 2
+
+
+def test_the_learning_curve_has_the_mean_similarity_of_its_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("magnifier.training.CURVE_EVERY", 3)
+    seen: list[float] = []
+    trainer = Trainer(shallow(), tmp_path, SMALL, None)
+    trainer.run(FixedPool(), None, lambda step: seen.append(step.similarity))
+    assert [step for step, _, _ in trainer.curve] == [3, 6]
+    assert trainer.curve[0][2] == pytest.approx(np.mean(seen[:3]), abs=1e-4)
+    assert 0 <= trainer.curve[0][1] <= trainer.curve[1][1]
+    assert Trainer(shallow(), tmp_path, SMALL, None).curve == trainer.curve
 
 
 def test_stored_scenes_agree_with_their_displacement_however_they_are_turned(

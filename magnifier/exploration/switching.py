@@ -1,7 +1,7 @@
 """Learning to remove: which ReLUs and residual blocks a network can do without.
 
 The poster's first stage (Ha et al., arXiv 2403.01898). A part A becomes F(x) = (1 - w) A(x) + w x
-with a learnable w, and L_rm = mean over the parts of (1 - w^p) rewards removal.
+with a learnable w, and L_rm = mean over the parts of (1 - w^p) rewards switching.
 """
 
 from typing import Literal, cast
@@ -24,8 +24,7 @@ class Switch(nn.Module):
         self.w = nn.Parameter(torch.tensor(start))
 
     def forward(self, x: Tensor) -> Tensor:
-        w = self.w.clamp(0, 1)
-        return cast(Tensor, (1 - w) * self.part(x) + w * x)
+        return cast(Tensor, (1 - self.w) * self.part(x) + self.w * x)
 
 
 def add_switches(module: nn.Module, kind: Kind, start: float) -> int:
