@@ -218,7 +218,7 @@ def compare(
     about = comparison_report.described(files, networks)
     compared |= {name: methods.of_network(each) for name, each in networks.items()}
     lpips = Lpips(WORK / "lpips.safetensors", typer.echo)
-    comparison_report.write_contact_sheet(out / "results/contact-sheet.png", compared, stored)
+    comparison_report.write_contact_sheet(out / "results/contact-sheet.jpg", compared, stored)
     with Progress() as bar:
         task = bar.add_task("comparing", total=comparison.steps(stored))
         results = comparison.compare(

@@ -84,7 +84,7 @@ cores added.
 
 "gained" is the mean over scenes of the difference from `{UNMAGNIFIED}`, with its standard error.
 
-![The same parts of the same scenes, shown by every method](results/contact-sheet.png)
+![The same parts of the same scenes, shown by every method](results/contact-sheet.jpg)
 
 ## Sub-pixel test
 
@@ -244,10 +244,13 @@ def _plot_gains(path: Path, results: dict[str, Results]) -> None:
             }
             axes.plot(list(found), list(found.values()), **_style(name))
         axes.set_xscale("log")
+        axes.set_xticks([0.05, 0.2, 1.0], ["0.05", "0.2", "1"])
+        axes.set_xticks([], minor=True)
+        axes.set_xlim(0.04, 1.25)
         axes.set_title(f"gain {gain:g}", fontsize=9)
         axes.set_xlabel("motion in px")
     panels[0].set_ylabel("achieved / requested")
-    panels[-1].legend(fontsize=7)
+    panels[0].legend(fontsize=7)
     _save(figure, path)
 
 

@@ -101,7 +101,7 @@ def test_the_page_has_every_method_and_its_plots(
 ) -> None:
     page = tmp_path / "out/RESULTS.md"
     shown: dict[str, methods.Method] = {"unmagnified": methods.unmagnified, "smeared": smeared}
-    sheet = page.parent / "results/contact-sheet.png"
+    sheet = page.parent / "results/contact-sheet.jpg"
     comparison_report.write_contact_sheet(sheet, shown, scenes)
     about = {
         "smeared": About(gmac="1.00", parameters="2", frames_hz="4.0 (2.0x)", core_hours="3.00")
@@ -143,7 +143,7 @@ def test_the_command_compares_files_of_weights_and_tells_what_each_costs(
         if "| 1.50 |" in line and line.startswith("| displace |")
     ]
     assert "x) |" in row, "its speed beside the baseline's"
-    assert Path("out/results/contact-sheet.png").stat().st_size > 1000
+    assert Path("out/results/contact-sheet.jpg").stat().st_size > 1000
 
 
 def test_the_phase_based_method_magnifies_by_the_gain_that_was_asked_for() -> None:
