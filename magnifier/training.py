@@ -113,6 +113,7 @@ class Trainer:
         self._blocks = networks.depth(network.state_dict())
         if start_from is not None and not self._checkpoint.exists():
             tensors, facts = weights.read(start_from)
+            self._check_network(facts, start_from, "choose other weights")
             self._fill(self.network, tensors, start_from)
             self.earlier_steps = weights.trained_steps(facts)
             self._count_on(facts)
@@ -125,10 +126,12 @@ class Trainer:
         self._optimiser = optimiser([{"params": list(self.network.parameters())}])
         if self._checkpoint.exists():
             self._resume()
-        if processes.agreed(self.step) != self.step:
+        # Asked once by every process: one that asked again for its message would wait for ever.
+        first_step = processes.agreed(self.step)
+        if first_step != self.step:
             raise Failure(
-                f"{self._checkpoint}: at step {self.step} here and at {processes.agreed(self.step)} "
-                "in the first process; give all processes one shared --work folder"
+                f"{self._checkpoint}: at step {self.step} here and at {first_step} in the first "
+                "process; give all processes one shared --work folder"
             )
         self._task = processes.together(Task(self.network))
 
@@ -223,15 +226,16 @@ class Trainer:
 
     def _resume(self) -> None:
         tensors, facts = weights.read(self._checkpoint)
-        if facts.get("network") != self.network.name:
-            raise Failure(
-                f'{self._checkpoint}: is of the network "{facts.get("network")}", not of '
-                f'"{self.network.name}"; choose another --work folder'
-            )
+        self._check_network(facts, self._checkpoint, "choose another --work folder")
         parts: dict[str, dict[str, Tensor]] = {prefix: {} for prefix in STATE_PREFIXES}
         for key, value in tensors.items():
             prefix = next(prefix for prefix in STATE_PREFIXES if key.startswith(prefix))
             parts[prefix][key.removeprefix(prefix)] = value
+        if self.recipe.quantised and networks.depth(parts["network."]) != self._blocks:
+            raise Failure(
+                f"{self._checkpoint}: has {networks.depth(parts['network.'])} decoder blocks in eight "
+                "bits; new ones would have no scales, so it goes on with as many"
+            )
         self._fill(self.network, parts["network."], self._checkpoint)
         # Blocks that were just added differ in their random first halves: take the same ones.
         self.average.load_state_dict(self.network.state_dict())
@@ -249,6 +253,13 @@ class Trainer:
                     "exp_avg": torch.empty_like(parameter).copy_(parts["first."][key]),
                     "exp_avg_sq": torch.empty_like(parameter).copy_(parts["second."][key]),
                 }
+
+    def _check_network(self, facts: dict[str, str], source: Path, mend: str) -> None:
+        if facts.get("network") != self.network.name:
+            raise Failure(
+                f'{source}: is of the network "{facts.get("network")}", not of '
+                f'"{self.network.name}"; {mend}'
+            )
 
     def _count_on(self, facts: dict[str, str]) -> None:
         self.core_s = 3600 * float(facts.get("core_hours", 0))

@@ -73,10 +73,12 @@ def fitting(network: Magnifier) -> Iterator[None]:
     quantisers = [part for part in network.modules() if isinstance(part, Quantiser)]
     for part in quantisers:
         part.fitting = True
-    with torch.no_grad():
-        yield
-    for part in quantisers:
-        part.fitting = False
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part in quantisers:
+            part.fitting = False
 
 
 def rounded(x: Tensor, scale: Tensor) -> Tensor:

@@ -81,6 +81,8 @@ def test_finished_weights_are_fine_tuned_kept_and_gone_on_with(tmp_path: Path) -
     assert again.step == 6
     for key, value in again.average.state_dict().items():
         assert torch.equal(value, loaded.state_dict()[key])
+    with pytest.raises(Failure, match="no scales"):
+        Trainer(networks.build("displace", 2), folder, recipe, None)
 
 
 def test_eight_bits_and_bfloat16_exclude_each_other(tmp_path: Path) -> None:

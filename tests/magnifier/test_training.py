@@ -1,6 +1,7 @@
 """Training: learns, stops, goes on as if it had never stopped."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from failure import Failure
 from magnifier import networks, weights
 from magnifier.networks.displace import sampled_at
 from magnifier.pool import Batch, ScenePool
+from magnifier.processes import Processes, T
 from magnifier.training import Recipe, Trainer
 
 SMALL = Recipe(batch=2, crop_px=32, steps=6, warmup_steps=2)
@@ -92,6 +94,26 @@ def test_another_networks_checkpoint_is_refused(tmp_path: Path) -> None:
     trained(tmp_path, SMALL, FixedPool())
     with pytest.raises(Failure, match="another --work folder"):
         Trainer(networks.build("proposed", 1), tmp_path, SMALL, None)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    weights.save(other, networks.build("proposed", 1).state_dict(), {"network": "proposed"})
+    with pytest.raises(Failure, match="choose other weights"):
+        Trainer(shallow(), tmp_path / "work", SMALL, other)
+
+
+def test_processes_at_different_steps_are_told_and_none_waits(tmp_path: Path) -> None:
+    class AheadElsewhere(Processes):
+        asked = 0
+
+        def agreed(self, value: T) -> T:
+            AheadElsewhere.asked += 1
+            return cast(T, 7) if isinstance(value, int) else value
+
+    with pytest.raises(Failure, match="at step 0 here and at 7 in the first process"):
+        Trainer(shallow(), tmp_path, SMALL, None, AheadElsewhere())
+    assert AheadElsewhere.asked == 1, "a second question would wait for the others for ever"
 
 
 def test_a_file_of_weights_starts_a_run_without_a_checkpoint(tmp_path: Path) -> None:
