@@ -5,12 +5,14 @@ A device reads it without torch or onnx. Nothing is loaded whose content differs
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from atomic_file import replaced
 from failure import Failure
+
+Precision = Literal["fp32", "fp16", "int8"]
 
 
 class Parity(BaseModel):
@@ -25,22 +27,52 @@ class Parity(BaseModel):
     """None where the network displaces nothing."""
 
 
-class Sidecar(BaseModel):
-    """What a file is. ``size_px`` is (width, height), or None for a graph of any size."""
+class Artifact(BaseModel):
+    """What the sidecars of graphs and of engines have in common."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sidecar_version: Literal[1] = 1
     sha256: str
     network: str
-    precision: Literal["fp32", "fp16", "int8"]
-    size_px: tuple[int, int] | None
+    precision: Precision
     state_channels: int
     state_stride: int
     """A state tensor is (1, state_channels, ceil(height / stride), ceil(width / stride))."""
-    weights_sha256: str
     tool_version: str
+
+    def state_shape(self, width_px: int, height_px: int) -> tuple[int, int, int, int]:
+        """Of each of the two state tensors, for pictures of this size."""
+        stride = self.state_stride
+        return 1, self.state_channels, -(-height_px // stride), -(-width_px // stride)
+
+
+class Sidecar(Artifact):
+    """What a graph is. ``size_px`` is (width, height), or None for a graph of any size."""
+
+    size_px: tuple[int, int] | None
+    weights_sha256: str
     parity: Parity | None = None
+
+
+class EngineSidecar(Artifact):
+    """What a TensorRT plan is: it runs on the kind of GPU and the TensorRT it was built with."""
+
+    size_px: tuple[int, int]
+    graph_sha256: str
+    wanted_precision: Precision
+    """``precision`` is what was built; lower precisions fall back where TensorRT refuses them."""
+    fallbacks: tuple[str, ...]
+    """One sentence for each precision that was tried and refused."""
+    tensorrt_version: str
+    """In full, such as "10.3.0.30"."""
+    cuda_version: str
+    gpu: str
+    compute_capability: tuple[int, int]
+    board: str | None
+    """As the device tree names it, with its Jetson Linux release; None on other machines."""
+    builder_flags: tuple[str, ...]
+    build_s: float
 
 
 def sidecar_path(path: Path) -> Path:
@@ -56,36 +88,47 @@ def sha256(path: Path) -> str:
         raise Failure(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def write_sidecar(path: Path, sidecar: Sidecar) -> None:
+def write_sidecar(path: Path, sidecar: Artifact) -> None:
     """Write the sidecar of ``path`` in one atomic step."""
     with replaced(sidecar_path(path)) as scratch:
         scratch.write_text(sidecar.model_dump_json(indent=2) + "\n")
 
 
 def checked(path: Path) -> Sidecar:
-    """The sidecar of ``path``, after its SHA-256 was compared with the file's.
+    """The sidecar of the graph ``path``, after its SHA-256 was compared with the file's.
 
     Raises Failure when either is missing, the sidecar is malformed, or the two do not match.
     """
+    return _checked(path, Sidecar, "graph", "tremorscope export")
+
+
+def checked_engine(path: Path) -> EngineSidecar:
+    """The same for a TensorRT plan."""
+    return _checked(path, EngineSidecar, "engine", "tremorscope build")
+
+
+Kind = TypeVar("Kind", bound=Artifact)
+
+
+def _checked(path: Path, model: type[Kind], kind: str, maker: str) -> Kind:
     if not path.is_file():
-        raise Failure(f"{path}: no such graph; make one with: tremorscope export")
+        raise Failure(f"{path}: no such {kind}; make one with: {maker}")
     beside = sidecar_path(path)
     try:
-        sidecar = Sidecar.model_validate_json(beside.read_bytes())
+        sidecar = model.model_validate_json(beside.read_bytes())
     except FileNotFoundError as error:
         raise Failure(
             f"{path}: has no sidecar {beside.name}, so nothing vouches for it; "
-            "use a graph written by: tremorscope export"
+            f"use one written by: {maker}"
         ) from error
     except (ValidationError, OSError) as error:
         raise Failure(
-            f"{beside}: is not a sidecar of this version; write the graph again with: "
-            "tremorscope export"
+            f"{beside}: is not a sidecar of a {kind}, or of another version; write it again with: {maker}"
         ) from error
     actual = sha256(path)
     if actual != sidecar.sha256:
         raise Failure(
             f"{path}: its SHA-256 is {actual[:12]}..., its sidecar says {sidecar.sha256[:12]}...; "
-            "the file was changed or cut short: copy both again, or run: tremorscope export"
+            f"the file was changed or cut short: copy both again, or run: {maker}"
         )
     return sidecar

@@ -79,5 +79,4 @@ class OnnxRuntimeEngine:
                 f"{width}x{height} px; change magnification.area or run: "
                 f"tremorscope export --size {width}x{height}"
             )
-        stride = self._sidecar.state_stride
-        return 1, self._sidecar.state_channels, -(-height // stride), -(-width // stride)
+        return self._sidecar.state_shape(width, height)
