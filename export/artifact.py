@@ -16,13 +16,18 @@ Precision = Literal["fp32", "fp16", "int8"]
 
 
 class Parity(BaseModel):
-    """Difference between the graph in ONNX Runtime and the network in torch, in grey levels."""
+    """Difference between the graph in ONNX Runtime and the network in torch.
+
+    Grey levels; SSIM of the graph's pictures against torch's; by what share it adds too much motion.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     frames: int
     largest_difference: float
     mean_difference: float
+    ssim: float
+    gain_error: float
     largest_displacement_difference_px: float | None = None
     """None where the network displaces nothing."""
 
@@ -52,6 +57,8 @@ class Sidecar(Artifact):
 
     size_px: tuple[int, int] | None
     weights_sha256: str
+    frames_sha256: str | None = None
+    """Of the frames that eight-bit ranges were measured on; None in other precisions."""
     parity: Parity | None = None
 
 

@@ -1,4 +1,4 @@
-"""The workstation's export command."""
+"""The workstation's commands: export, quantize."""
 
 import re
 from pathlib import Path
@@ -11,6 +11,9 @@ from failure import Failure
 app = typer.Typer()
 
 
+RELEASED = Path(__file__).parent / "released"
+
+
 @app.command()
 def export(
     out: Annotated[Path, typer.Option(help="Folder for the graph and its sidecar.")],
@@ -21,17 +24,97 @@ def export(
     size: Annotated[
         str | None, typer.Option(help="WIDTHxHEIGHT in px; without it the graph takes any size.")
     ] = None,
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
+    ranges: Annotated[
+        Path | None,
+        typer.Option(help="What tremorscope quantize wrote; the released network's if not given."),
+    ] = None,
 ) -> None:
     """Write a network as the streaming ONNX graph that devices run."""
+    from typing import get_args
+
+    from calibration import ranges as stored
+    from export.artifact import Precision
     from export.onnx_graph import export as write
     from magnifier.weights import released
 
-    path, sidecar = write(weights or released(model), out, size_in_px(size))
+    chosen = next((each for each in get_args(Precision) if each == precision), None)
+    if chosen is None:
+        raise Failure(f"--precision {precision}: choose from {', '.join(get_args(Precision))}")
+    measured = None
+    if chosen == "int8":
+        measured = stored.read(ranges or RELEASED / f"{model}.ranges.json")
+    path, sidecar = write(weights or released(model), out, size_in_px(size), chosen, measured)
     parity = sidecar.parity
     assert parity is not None
     typer.echo(
-        f"{path}: equals torch within {parity.largest_difference:.0f} grey level "
-        f"(mean {parity.mean_difference:.5f}) over {parity.frames} frames"
+        f"{path}: within {parity.largest_difference:.0f} grey levels of torch "
+        f"(mean {parity.mean_difference:.5f}), SSIM {parity.ssim:.5f}, "
+        f"gain {parity.gain_error:+.2%}, over {parity.frames} frames"
+    )
+
+
+@app.command()
+def quantize(
+    out: Annotated[Path, typer.Option(help="Folder for the ranges and the report.")],
+    frames: Annotated[
+        Path | None, typer.Option(help="Folder written by: tremorscope capture.")
+    ] = None,
+    gain: Annotated[
+        float, typer.Option(min=1, help="The gain that the camera's frames will be shown with.")
+    ] = 20.0,
+    scenes: Annotated[
+        Path | None,
+        typer.Option(help="Instead of frames, a folder written by: tremorscope scenes."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="A released network.")] = "displace",
+    weights: Annotated[
+        Path | None, typer.Option(help="A file of weights instead of released ones.")
+    ] = None,
+) -> None:
+    """Choose the scales of the eight-bit graph from real frames, and report what eight bits cost."""
+    from rich.progress import Progress
+
+    from export.quantize import quantize as choose
+    from magnifier.weights import released
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task("quantize", total=None)
+        written = choose(
+            weights or released(model),
+            out,
+            frames=frames,
+            gain=gain,
+            scenes=scenes,
+            tell=lambda step: bar.update(task, description=step),
+        )
+    typer.echo(written)
+
+
+@app.command()
+def plan(
+    board: Annotated[
+        str | None, typer.Option(help='Such as "Orin Nano 8GB"; all boards if not given.')
+    ] = None,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in px.")] = "1280x720",
+    model: Annotated[str, typer.Option(help="A network.")] = "displace",
+) -> None:
+    """Estimate how fast a board could magnify at best, from its data sheet; nothing is measured."""
+    from rich.console import Console
+
+    from export.plan import boards_named, tables
+    from magnifier import networks
+
+    boards = boards_named(board)
+    size_px = size_in_px(size)
+    assert size_px is not None
+    console = Console()
+    console.print(f"{model} at {size}: an ESTIMATE from data sheets, no measurement.")
+    for table in tables(networks.build(model), size_px, boards):
+        console.print(table)
+    console.print(
+        "Convolutions alone, each reading and writing its values once, at the data sheet's peaks; "
+        "sampling, filter and camera come on top. Measure yours with: tremorscope selftest"
     )
 
 

@@ -5,30 +5,46 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import onnxsim
 import torch
 from numpy.typing import NDArray
 
 from atomic_file import replaced
-from export.artifact import Parity, Sidecar, sha256, write_sidecar
-from export.streaming import INPUTS, StreamingMagnifier, output_names
+from calibration.ranges import Ranges
+from export.agreement import Agreement
+from export.artifact import Parity, Precision, Sidecar, sha256, write_sidecar
+from export.eight_bits import in_eight_bits
+from export.graph_session import FIRST, GraphSession
+from export.half_precision import halved
+from export.qdq_linter import faults
+from export.streaming import DISPLACEMENT, INPUTS, StreamingMagnifier, output_names
 from failure import Failure
 from magnifier import weights
 from magnifier.onnx_export import exported
 
 SMALLEST_PX = 16
-PARITY_FRAMES = 50
+PARITY_FRAMES = 17
+"""Of each mode."""
+PARITY_GAIN = 20.0
 ALLOWED_DIFFERENCE = 1.0
-"""Grey levels: a value that lies at a rounding's edge may fall to either side."""
+"""Grey levels, in full precision: a value that lies at a rounding's edge may fall to either side."""
+LEAST_SSIM: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.98}
+ALLOWED_GAIN_ERROR: dict[Precision, float] = {"fp32": 0.001, "fp16": 0.002, "int8": 0.02}
 FOLLOW_BY_MODE = {"static": (1.0, 0.05), "dynamic": (1.0, 1.0), "band-pass": (0.6, 0.1)}
 
 
-def export(weights_path: Path, out: Path, size_px: tuple[int, int] | None) -> tuple[Path, Sidecar]:
-    """Write ``<network>.onnx``, or ``<network>-<W>x<H>.onnx`` for one size, with its sidecar.
+def export(
+    weights_path: Path,
+    out: Path,
+    size_px: tuple[int, int] | None,
+    precision: Precision = "fp32",
+    ranges: Ranges | None = None,
+) -> tuple[Path, Sidecar]:
+    """Write ``<network>[-<W>x<H>][-<precision>].onnx`` with its sidecar.
 
-    ``size_px`` is (width, height); None leaves both open, as ONNX Runtime can run it. Raises Failure
-    when the graph does not give the picture that torch gives.
+    ``size_px`` is (width, height); None leaves both open, as ONNX Runtime can run it. ``ranges`` are
+    those of the weights, for eight bits. Raises Failure when the graph does not give the picture that
+    torch gives.
     """
     network = weights.load_network(weights_path)
     if weights.is_quantised(weights.read(weights_path)[1]):
@@ -36,32 +52,76 @@ def export(weights_path: Path, out: Path, size_px: tuple[int, int] | None) -> tu
             f"{weights_path}: was trained to imitate eight bits, which this command would write as "
             "float arithmetic; export the weights that it was fine-tuned from"
         )
+    digest = sha256(weights_path)
     streaming = StreamingMagnifier(network).eval()
-    model = simplified(traced(streaming), streaming, size_px)
+    model = in_precision(
+        simplified(traced(streaming), streaming, size_px), precision, ranges, digest
+    )
     parity = compare(streaming, model, size_px or (192, 160))
-    if parity.largest_difference > ALLOWED_DIFFERENCE:
-        raise Failure(
-            f"{weights_path}: the exported graph differs from torch by "
-            f"{parity.largest_difference:.1f} grey levels, at most {ALLOWED_DIFFERENCE:g} is allowed; "
-            "report this with the versions of torch, onnx and onnxruntime"
-        )
-    name = network.name if size_px is None else f"{network.name}-{size_px[0]}x{size_px[1]}"
-    path = out / f"{name}.onnx"
+    _check(parity, precision, weights_path)
+    parts = [network.name]
+    if size_px is not None:
+        parts.append(f"{size_px[0]}x{size_px[1]}")
+    if precision != "fp32":
+        parts.append(precision)
+    path = out / f"{'-'.join(parts)}.onnx"
     with replaced(path) as scratch:
         onnx.save(model, scratch)
     sidecar = Sidecar(
         sha256=sha256(path),
         network=network.name,
-        precision="fp32",
+        precision=precision,
         size_px=size_px,
         state_channels=_state_shape(streaming, 16, 16)[1],
         state_stride=network.encoder_stride,
-        weights_sha256=sha256(weights_path),
+        weights_sha256=digest,
+        frames_sha256=ranges.frames_sha256 if ranges and precision == "int8" else None,
         tool_version=version("tremorscope"),
         parity=parity,
     )
     write_sidecar(path, sidecar)
     return path, sidecar
+
+
+def in_precision(
+    model: onnx.ModelProto, precision: Precision, ranges: Ranges | None, weights_sha256: str
+) -> onnx.ModelProto:
+    """The float32 graph ``model`` in another precision, checked. Raises Failure without its ranges."""
+    if precision == "fp32":
+        return model
+    model = halved(model)
+    if precision == "int8":
+        if ranges is None:
+            raise Failure("eight bits need measured ranges; make them with: tremorscope quantize")
+        if ranges.weights_sha256 != weights_sha256:
+            raise Failure(
+                f"the ranges were measured with the weights {ranges.weights_sha256[:12]}..., these are "
+                f"{weights_sha256[:12]}...; measure them again with: tremorscope quantize"
+            )
+        model = in_eight_bits(model, ranges.reaches)
+        wrong = faults(model)
+        if wrong:
+            raise Failure(f"the eight-bit graph would not be fused: {'; '.join(wrong)}")
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _check(parity: Parity, precision: Precision, source: Path) -> None:
+    """Raises Failure when a graph is not what its network is."""
+    wrong = ""
+    if precision == "fp32" and parity.largest_difference > ALLOWED_DIFFERENCE:
+        wrong = f"{parity.largest_difference:.0f} grey levels, {ALLOWED_DIFFERENCE:g} is allowed"
+    elif parity.ssim < LEAST_SSIM[precision]:
+        wrong = f"SSIM {parity.ssim:.4f}, at least {LEAST_SSIM[precision]} is asked for"
+    elif abs(parity.gain_error) > ALLOWED_GAIN_ERROR[precision]:
+        wrong = (
+            f"{parity.gain_error:+.2%} of the gain, {ALLOWED_GAIN_ERROR[precision]:.1%} is allowed"
+        )
+    if wrong:
+        raise Failure(
+            f"{source}: the {precision} graph differs from torch by {wrong}; "
+            "report this with the versions of torch, onnx and onnxruntime"
+        )
 
 
 def traced(streaming: StreamingMagnifier) -> onnx.ModelProto:
@@ -110,20 +170,32 @@ def simplified(
 def compare(
     streaming: StreamingMagnifier, model: onnx.ModelProto, size_px: tuple[int, int]
 ) -> Parity:
-    """Run graph and torch side by side for 50 frames of each mode on a moving texture."""
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    differences, displacements_px = [], []
+    """Run graph and torch side by side for 51 frames, 17 of each mode, on a moving texture."""
+    session = GraphSession(model, streaming.network.encoder_stride)
+    pictures = moving_texture(size_px, PARITY_FRAMES)
+    agreement = Agreement()
+    off_px: list[float] = []
     for follow in FOLLOW_BY_MODE.values():
-        found = _differences(streaming, session, size_px, follow)
-        differences += found[0]
-        displacements_px += found[1]
+        states = [np.zeros(_state_shape(streaming, *pictures[0].shape[:2]), np.float32)] * 2
+        for number, picture in enumerate(pictures):
+            gain, rates = (PARITY_GAIN, follow) if number else FIRST
+            with torch.inference_mode():
+                knobs = np.array([gain], np.float32), np.array(rates, np.float32)
+                inputs = (picture, *knobs, *states)
+                outputs = [part.numpy() for part in streaming(*map(torch.from_numpy, inputs))]
+            expected = dict(zip(output_names(streaming.network), outputs, strict=True))
+            states = [expected["fast_next"], expected["slow_next"]]
+            found = session.step(picture, gain, rates) if number else session.begin(picture)
+            agreement.add(picture, expected["magnified"], found["magnified"])
+            if DISPLACEMENT in found:
+                off_px.append(float(np.abs(expected[DISPLACEMENT] - found[DISPLACEMENT]).max()))
     return Parity(
-        frames=len(differences),
-        largest_difference=float(max(part.max() for part in differences)),
-        mean_difference=float(np.mean([part.mean() for part in differences])),
-        largest_displacement_difference_px=max(displacements_px, default=None),
+        frames=agreement.frames,
+        largest_difference=agreement.largest_difference,
+        mean_difference=agreement.mean_difference,
+        ssim=agreement.ssim,
+        gain_error=agreement.gain_error,
+        largest_displacement_difference_px=max(off_px, default=None),
     )
 
 
@@ -142,36 +214,6 @@ def moving_texture(size_px: tuple[int, int], frames: int) -> list[NDArray[np.uin
         levels += random.normal(0, 1, levels.shape)
         pictures.append(np.clip(levels, 0, 255).astype(np.uint8))
     return pictures
-
-
-def _differences(
-    streaming: StreamingMagnifier,
-    session: onnxruntime.InferenceSession,
-    size_px: tuple[int, int],
-    follow: tuple[float, float],
-) -> tuple[list[NDArray[np.float64]], list[float]]:
-    """Of each frame: grey levels, and the largest difference of displacement where there is one."""
-    width, height = size_px
-    shape = _state_shape(streaming, height, width)
-    ours = theirs = [np.zeros(shape, np.float32), np.zeros(shape, np.float32)]
-    differences: list[NDArray[np.float64]] = []
-    displacements_px: list[float] = []
-    for number, picture in enumerate(moving_texture(size_px, PARITY_FRAMES)):
-        # The first frame fills the states: followed at once, and nothing magnified.
-        gain = np.array([1.0 if number == 0 else 20.0], np.float32)
-        rates = np.array((1.0, 1.0) if number == 0 else follow, np.float32)
-        with torch.inference_mode():
-            tensors = [torch.from_numpy(x) for x in (picture, gain, rates, *ours)]
-            mine, fast, slow, *cells = (part.numpy() for part in streaming(*tensors))
-            ours = [fast, slow]
-        feeds = dict(zip(INPUTS, (picture, gain, rates, *theirs), strict=True))
-        other, fast, slow, *other_cells = session.run(None, feeds)
-        theirs = [fast, slow]
-        displacements_px += [
-            float(np.abs(a - b).max()) for a, b in zip(cells, other_cells, strict=True)
-        ]
-        differences.append(np.abs(mine.astype(np.float64) - other))
-    return differences, displacements_px
 
 
 def _state_shape(

@@ -25,16 +25,44 @@ class Cost:
     moved_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """One of a frame's convolutions, by its name in the network; counts of values."""
+
+    name: str
+    multiply_accumulates: int
+    read: int
+    weights: int
+    written: int
+
+
 def cost(network: Magnifier, width_px: int, height_px: int) -> Cost:
-    """Count the convolutions that run, without running them: shapes only."""
+    """The sum over all convolutions that run."""
+    layers = convolutions(network, width_px, height_px)
+    return Cost(
+        multiply_accumulates=sum(layer.multiply_accumulates for layer in layers),
+        parameters=sum(each.numel() for each in network.parameters()),
+        moved_bytes=sum(2 * (layer.read + layer.weights + layer.written) for layer in layers),
+    )
+
+
+def convolutions(network: Magnifier, width_px: int, height_px: int) -> list[Convolution]:
+    """Every convolution of a frame in the order they run, without running them: shapes only."""
     shapes_only = copy.deepcopy(network).to("meta")
-    multiply_accumulates = moved = 0
+    names = {layer: name for name, layer in shapes_only.named_modules()}
+    found: list[Convolution] = []
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal multiply_accumulates, moved
         assert isinstance(layer, nn.Conv2d)
-        multiply_accumulates += layer.weight[0].numel() * output.numel()
-        moved += 2 * (inputs[0].numel() + layer.weight.numel() + output.numel())
+        found.append(
+            Convolution(
+                name=names[layer],
+                multiply_accumulates=layer.weight[0].numel() * output.numel(),
+                read=inputs[0].numel(),
+                weights=layer.weight.numel(),
+                written=output.numel(),
+            )
+        )
 
     for layer in shapes_only.modules():
         if isinstance(layer, nn.Conv2d):
@@ -42,5 +70,4 @@ def cost(network: Magnifier, width_px: int, height_px: int) -> Cost:
     with torch.inference_mode(), torch.device("meta"):
         encoded = shapes_only.encode(torch.empty(1, 3, height_px, width_px))
         shapes_only.magnify(encoded, torch.empty_like(encoded.features), torch.ones(1, 1, 1, 1))
-    parameters = sum(each.numel() for each in network.parameters())
-    return Cost(multiply_accumulates, parameters, moved)
+    return found

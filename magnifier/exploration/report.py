@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from atomic_file import replaced
 from machine import processor
+from magnifier.boards import BOARDS
 from magnifier.exploration import remove
-from magnifier.exploration.boards import BOARDS
 from magnifier.exploration.brief import Laboratory, Score
 from magnifier.exploration.remove import Removal
 from magnifier.exploration.shape import Row
@@ -157,7 +157,7 @@ def _shape_table(rows: list[Row], nothing: Score) -> str:
 
 def _board_table(rows: list[Row]) -> str:
     lines = [
-        (board.name, *(f"{board.frames_hz(row.full_hd_cost):.0f}" for row in rows))
+        (board.name, *(f"{1 / board.frame_s(row.full_hd_cost):.0f}" for row in rows))
         for board in BOARDS
     ]
     return table(("board", *(row.shape.name for row in rows)), lines)

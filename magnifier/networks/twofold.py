@@ -60,9 +60,12 @@ class Twofold(Magnifier):
         first_px = STRIDE * (first + straight[..., :height, :width])
         second_px = STRIDE * second
         first_share, redrawn_share = torch.sigmoid(first_share), torch.sigmoid(redrawn_share)
-        displaced = torch.lerp(
-            sampled_at(frame, second_px), sampled_at(frame, first_px), first_share
-        )
+        displaced = _blended(sampled_at(frame, second_px), sampled_at(frame, first_px), first_share)
         # Where both are small, the two blended pictures look like one at the blended displacement.
-        displacement_px = torch.lerp(second_px, first_px, first_share)
-        return torch.lerp(displaced, redrawn, redrawn_share), displacement_px
+        displacement_px = _blended(second_px, first_px, first_share)
+        return _blended(displaced, redrawn, redrawn_share), displacement_px
+
+
+def _blended(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    """``share`` of the other; written out, because torch.lerp becomes six nodes of a graph."""
+    return one + share * (other - one)

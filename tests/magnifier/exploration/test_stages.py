@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from failure import Failure
 from magnifier import networks, scene_folder, speed, weights
 from magnifier.arithmetic import cost
+from magnifier.boards import Board
 from magnifier.exploration import brief, remove, report, shape
-from magnifier.exploration.boards import Board
 from magnifier.exploration.brief import Laboratory, Score
 from magnifier.exploration.commands import app
 from magnifier.exploration.shape import Shape
@@ -92,12 +92,12 @@ def test_without_a_case_nothing_is_removed(laboratory: Laboratory) -> None:
 def test_a_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
     spent = cost(small(), 64, 64)
     operations, moved = 2 * spent.multiply_accumulates, spent.moved_bytes
-    balanced = Board("balanced", operations / 1e12, moved / 1e9)
-    assert balanced.frames_hz(spent) == pytest.approx(1)
-    assert Board("slow memory", operations, moved / 2e9).frames_hz(spent) == pytest.approx(0.5)
-    assert Board("slow arithmetic", operations / 4e12, moved).frames_hz(spent) == (
-        pytest.approx(0.25)
-    )
+    tera, giga = operations / 1e12, moved / 1e9
+    assert Board("balanced", 2 * tera, tera, giga).frame_s(spent) == pytest.approx(1)
+    assert Board("slow memory", 1e3, 1e3, giga / 2).frame_s(spent) == pytest.approx(2)
+    slow = Board("slow arithmetic", tera / 2, tera / 4, 1e3 * giga)
+    assert slow.frame_s(spent) == pytest.approx(4)
+    assert slow.frame_s(spent, eight_bits=True) == pytest.approx(2)
 
 
 def test_shapes_that_are_compared_at_equal_cost_cost_the_same() -> None:

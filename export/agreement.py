@@ -1,0 +1,57 @@
+"""How alike two ways of computing the same magnified pictures are."""
+
+from dataclasses import dataclass, field
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magnifier.evaluation import similarity
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(slots=True)
+class Agreement:
+    """Fed with one frame after the other; ``expected`` and ``found`` are what both show of ``frame``."""
+
+    largest_difference: float = 0.0
+    """Grey levels."""
+    _differences: list[float] = field(default_factory=list)
+    _similarities: list[float] = field(default_factory=list)
+    _shared: float = 0.0
+    _expected: float = 0.0
+
+    def add(self, frame: Picture, expected: Picture, found: Picture) -> None:
+        """Pictures (height, width, 3) uint8."""
+        difference = np.abs(expected.astype(np.int16) - found)
+        self.largest_difference = max(self.largest_difference, float(difference.max()))
+        self._differences.append(float(difference.mean()))
+        self._similarities.append(similarity(found, expected))
+        change = (expected.astype(np.int16) - frame).astype(np.float64)
+        self._shared += float((change * (found.astype(np.int16) - frame)).sum())
+        self._expected += float(np.square(change).sum())
+
+    @property
+    def frames(self) -> int:
+        """How many were added."""
+        return len(self._differences)
+
+    @property
+    def mean_difference(self) -> float:
+        """Grey levels."""
+        return fmean(self._differences)
+
+    @property
+    def ssim(self) -> float:
+        """Mean SSIM of what was found against what was expected."""
+        return fmean(self._similarities)
+
+    @property
+    def gain_error(self) -> float:
+        """By what share too much (or, below zero, too little) motion is added to the frames.
+
+        The share of the expected change of the picture that is found in its change, by least squares,
+        minus 1; 0 where nothing changes.
+        """
+        return self._shared / self._expected - 1 if self._expected else 0.0

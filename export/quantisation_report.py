@@ -1,0 +1,89 @@
+"""The page that ``tremorscope quantize`` writes: what eight bits cost, layer by layer."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from atomic_file import replaced
+from calibration.ranges import Ranges
+from export.agreement import Agreement
+from export.quantisation import LARGEST_GAIN_ERROR, LEAST_SSIM, Quantised
+from magnifier.markdown import table
+
+
+def write(page: Path, found: Quantised, ranges: Ranges, command: str) -> None:
+    """Write ``page`` and, beside it, a plot of the layers."""
+    plot = page.with_suffix(".svg")
+    _plot(plot, found)
+    rows = [["half precision", *_scores(found.half)]]
+    rows += [
+        [f"eight bits, scales by {method}", *_scores(agreement)]
+        for method, agreement in found.by_method.items()
+    ]
+    rows.append(["**chosen**", *_scores(found.chosen)])
+    layers = [
+        [layer.name, f"{layer.reach:.3g}", f"{layer.snr_db:.1f}", _precision(layer.name, found)]
+        for layer in found.layers
+    ]
+    text = f"""# {ranges.network} in eight bits
+
+Written by `{command}`. Frames: {ranges.source}; half of them to choose scales from, the other half to
+judge by. Weights {ranges.weights_sha256[:12]}, frames {ranges.frames_sha256[:12]}.
+
+Against the pictures of full precision in ONNX Runtime; eight bits are computed as the float arithmetic
+that they stand for. "Gain" is by how much more or less motion is shown. Accepted are an SSIM of at least
+{LEAST_SSIM:g} and {LARGEST_GAIN_ERROR:.0%} of the gain.
+
+{table(["", "SSIM", "gain", "largest difference", "mean difference"], rows)}
+
+Scales by **{found.method}**. {_returned(found)}
+
+![Signal to noise of every layer](./{plot.name})
+
+Signal to noise: of the layer's output, with this layer alone in eight bits.
+
+{table(["layer", "reach of its input", "signal to noise dB", "precision"], layers)}
+"""
+    with replaced(page) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
+def _scores(agreement: Agreement) -> list[str]:
+    return [
+        f"{agreement.ssim:.4f}",
+        f"{agreement.gain_error:+.2%}",
+        f"{agreement.largest_difference:.0f}",
+        f"{agreement.mean_difference:.3f}",
+    ]
+
+
+def _precision(layer: str, found: Quantised) -> str:
+    return "int8" if layer in found.reaches else "fp16"
+
+
+def _returned(found: Quantised) -> str:
+    if not found.returned:
+        return "Every deep layer is in eight bits."
+    names = ", ".join(f"{layer.name} ({layer.snr_db:.1f} dB)" for layer in found.returned)
+    return f"Back to half precision went, because eight bits cost too much: {names}."
+
+
+def _plot(path: Path, found: Quantised) -> None:
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    colours = {"int8": "tab:blue", "fp16": "tab:orange"}
+    for precision, colour in colours.items():
+        places = [
+            place
+            for place, layer in enumerate(found.layers)
+            if _precision(layer.name, found) == precision
+        ]
+        if places:
+            heights = [found.layers[place].snr_db for place in places]
+            axes.bar(places, heights, color=colour, label=f"runs in {precision}")
+    axes.set_xlabel("convolution of the deep decoder, in order")
+    axes.set_ylabel("signal to noise in eight bits (dB)")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend()
+    with replaced(path) as scratch:
+        figure.savefig(scratch, format="svg")
