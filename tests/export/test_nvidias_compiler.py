@@ -5,6 +5,8 @@ Jetson. It shows what a graph's layers compute in; it chooses no kernels, and so
 their speed. Into an INT8 convolution it fuses no ReLU, which TensorRT on a Jetson may well do.
 """
 
+import importlib
+import platform
 import signal
 import subprocess
 import sys
@@ -29,7 +31,9 @@ from export.engine_builder import Built, Wanted, build
 from export.engine_layers import holding, precision_of
 from failure import Failure
 
-tensorrt_rtx = pytest.importorskip("tensorrt_rtx", reason="has wheels for x86_64 only")
+if platform.machine() != "x86_64":
+    pytest.skip("tensorrt_rtx has wheels for x86_64 only", allow_module_level=True)
+tensorrt_rtx: Any = importlib.import_module("tensorrt_rtx")
 pytestmark = [
     # It times nothing, so its timing caches are shells; the calls are those of TensorRT.
     pytest.mark.filterwarnings("ignore:.*Timing cache:DeprecationWarning"),
