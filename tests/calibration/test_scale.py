@@ -83,7 +83,7 @@ def test_a_rectangle_gives_the_local_scale_anywhere_in_its_plane(
 
 def scattered(values: Floats, errors: Floats, result: Callable[[Floats], Scale]) -> Floats:
     """Standard deviations (2,) of the scale, when the inputs are drawn within their uncertainty."""
-    draws = np.random.default_rng(2).normal(values, errors, (4000, len(values)))
+    draws = np.random.default_rng(2).normal(values, errors, (1000, len(values)))
     scales = [result(draw) for draw in draws]
     table = np.array([(one.x_mm_per_px, one.y_mm_per_px) for one in scales])
     deviations: Floats = table.std(axis=0)
@@ -115,7 +115,7 @@ def test_uncertainties_are_what_a_monte_carlo_gives() -> None:
         scale = method.at(place)
         told = [scale.x_se_mm_per_px, scale.y_se_mm_per_px]
         drawn = scattered(np.array(values, float), np.array(errors, float), result)
-        assert told == pytest.approx(drawn, rel=0.06), method.name
+        assert told == pytest.approx(drawn, rel=0.08), method.name
 
 
 def test_a_tilt_that_may_not_be_zero_counts_though_it_is_said_to_be() -> None:
