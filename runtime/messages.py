@@ -4,8 +4,8 @@ Topics, below ``<topic>/<camera>/``: ``state`` (retained, with a last will), ``t
 (QoS 0, dropped while there is no connection), ``alerts`` (QoS 1, never retained, kept in the outbox
 until the broker has accepted them).
 
-Values in millimetres are null unless the region has a scale; their errors (``_se_mm``) include the
-scale's.
+Values in millimetres are null unless the region has a scale. Their errors (``_se_mm``) include the
+scale's; those of RMS and peak are the scale's alone, and what noise adds shows in ``signal_to_noise``.
 """
 
 from datetime import datetime, timezone
