@@ -8,6 +8,7 @@ import typer
 
 # Only names and help texts are imported here: each command imports what it needs when it is used,
 # so that a device needs no torch.
+from calibration.commands import app as scale_app
 from export.commands import app as export_app
 from failure import Failure
 from magnifier.commands import app as magnifier_app
@@ -35,6 +36,7 @@ app = typer.Typer(
 for part in (runtime_app, magnifier_app, export_app):
     app.add_typer(part)
 app.add_typer(explore_app, name="explore")
+app.add_typer(scale_app, name="scale")
 
 
 def _print_version(wanted: bool) -> None:

@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import uuid4
 
-from runtime.config import Alert
+from runtime.config import Alert, Quantity
 from runtime.vibration import Levels
 
 UPDATE_GROWTH = 1.25
 """An open alert is told again when its peak is this many times the peak told last."""
 UPDATE_EVERY_S = 5.0
 """... and not before this time has passed since any step was told last."""
-
-Quantity = Literal["displacement_rms_px", "displacement_peak_px", "signal_to_noise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,8 @@ class AlertStep:
 
     ``sequence`` counts the steps of one ``event_id`` from 0. ``threshold`` is ``raise_above``, for
     all steps. ``value`` is the reading at this step, ``peak_value`` the highest since
-    ``started_t_s``, when the quantity first went above the threshold.
+    ``started_t_s``, when the quantity first went above the threshold. Millimetres are those at this
+    step, whatever the quantity.
     """
 
     event_id: str
@@ -44,6 +43,10 @@ class AlertStep:
     value: float | None
     threshold: float
     peak_value: float
+    displacement_rms_mm: float | None
+    displacement_rms_se_mm: float | None
+    displacement_peak_mm: float | None
+    displacement_peak_se_mm: float | None
     dominant_hz: float | None
     t_s: float
     started_t_s: float
@@ -122,8 +125,8 @@ class _Watch:
             self._counting = False
             return None
         if self.told is None:
-            return self._candidate(t_s, passed_s, value, dominant_hz)
-        return self._open(self.told, t_s, passed_s, value, dominant_hz)
+            return self._candidate(t_s, passed_s, value, levels, dominant_hz)
+        return self._open(self.told, t_s, passed_s, value, levels, dominant_hz)
 
     def _held(self, on_this_side: bool, passed_s: float, needed_s: float) -> bool:
         """Count the time on the deciding side; whether it is enough."""
@@ -137,7 +140,7 @@ class _Watch:
         return self._held_s >= needed_s - 1e-9
 
     def _candidate(
-        self, t_s: float, passed_s: float, value: float, dominant_hz: float | None
+        self, t_s: float, passed_s: float, value: float, levels: Levels, dominant_hz: float | None
     ) -> AlertStep | None:
         above = value > self._rule.raise_above
         if not above:
@@ -148,7 +151,7 @@ class _Watch:
         if not self._held(above, passed_s, self._rule.raise_after_s):
             return None
         self._held_s, self._counting = 0.0, False
-        self.told = self._step("new", t_s, value, dominant_hz)
+        self.told = self._step("new", t_s, value, levels, dominant_hz)
         return self.told
 
     def _open(
@@ -157,12 +160,13 @@ class _Watch:
         t_s: float,
         passed_s: float,
         value: float,
+        levels: Levels,
         dominant_hz: float | None,
     ) -> AlertStep | None:
         self._peak = max(self._peak, value)
         below = value < self._rule.clear_threshold
         if self._held(below, passed_s, self._rule.clear_after_s):
-            step = self._step("end", t_s, value, dominant_hz)
+            step = self._step("end", t_s, value, levels, dominant_hz)
             self.told, self._started_s = None, None
             self._held_s, self._counting = 0.0, False
             return step
@@ -170,7 +174,7 @@ class _Watch:
         # A time before the last step is a source that started over: it has waited long enough.
         due = waited_s < 0 or waited_s >= UPDATE_EVERY_S
         if due and self._peak >= UPDATE_GROWTH * told.peak_value:
-            self.told = self._step("update", t_s, value, dominant_hz)
+            self.told = self._step("update", t_s, value, levels, dominant_hz)
             return self.told
         return None
 
@@ -179,6 +183,7 @@ class _Watch:
         kind: Literal["new", "update", "end"],
         t_s: float,
         value: float,
+        levels: Levels,
         dominant_hz: float | None,
     ) -> AlertStep:
         started_s = t_s if self._started_s is None else self._started_s
@@ -192,6 +197,10 @@ class _Watch:
             value=value,
             threshold=self._rule.raise_above,
             peak_value=self._peak,
+            displacement_rms_mm=levels.displacement_rms_mm,
+            displacement_rms_se_mm=levels.displacement_rms_se_mm,
+            displacement_peak_mm=levels.displacement_peak_mm,
+            displacement_peak_se_mm=levels.displacement_peak_se_mm,
             dominant_hz=dominant_hz,
             t_s=t_s,
             started_t_s=started_s,
@@ -200,10 +209,5 @@ class _Watch:
 
 
 def _reading(levels: Levels, quantity: Quantity) -> float | None:
-    readings: dict[Quantity, float | None] = {
-        "displacement_rms_px": levels.displacement_rms_px,
-        "displacement_peak_px": levels.displacement_peak_px,
-        "signal_to_noise": levels.signal_to_noise,
-    }
-    value = readings[quantity]
+    value: float | None = getattr(levels, quantity)
     return value if value is not None and math.isfinite(value) else None

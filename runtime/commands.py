@@ -1,4 +1,4 @@
-"""The device's commands: demo, run, replay, validate, schema, bench.
+"""The device's commands: demo, run, replay, capture, validate, schema, bench.
 
 Everything heavy is imported inside the commands, so that ``--help`` is quick.
 """
@@ -74,6 +74,28 @@ def replay(
     if out is None and json_file is None:
         out = Path("tremorscope-replay") / video.stem
     replay_into(video, None if config is None else load(config), json_file, out)
+
+
+@app.command()
+def capture(
+    source: Annotated[str, typer.Argument(help="As camera.source in a configuration.")],
+    out: Annotated[Path, typer.Option(help="New folder for the frames.")],
+    minutes: Annotated[
+        float,
+        typer.Option(min=0.1, help="How long to look through a camera; a file is read whole."),
+    ] = 10.0,
+    runs: Annotated[int, typer.Option(min=1, max=100, help="Runs of frames to keep.")] = 16,
+    frames_per_run: Annotated[
+        int, typer.Option(min=4, max=64, help="Consecutive frames of each run.")
+    ] = 8,
+) -> None:
+    """Collect frames of what your camera sees, to calibrate a network in eight bits on.
+
+    Kept are short runs of consecutive frames with light and motion that differ most from each other.
+    """
+    from runtime.capture import capture_into
+
+    capture_into(out, source, minutes=minutes, runs=runs, frames_per_run=frames_per_run)
 
 
 @app.command()

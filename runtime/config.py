@@ -52,6 +52,12 @@ class Region(Rectangle):
     """A part of the picture whose motion is measured. It should hold texture in x and y."""
 
     name: Name
+    scale: Path | None = Field(
+        None,
+        title="File of millimetres per pixel",
+        description="Written by tremorscope scale, for the surface that this region shows. Without "
+        "one, nothing is told in millimetres.",
+    )
 
 
 class Magnification(Section):
@@ -101,15 +107,24 @@ class Vibration(Section):
     )
 
 
+Quantity = Literal[
+    "displacement_rms_px",
+    "displacement_peak_px",
+    "displacement_rms_mm",
+    "displacement_peak_mm",
+    "signal_to_noise",
+]
+
+
 class Alert(Section):
     """A rule: when a quantity is too high for long enough, an alert is raised, and later ended."""
 
     name: Name
     regions: tuple[Name, ...] = Field((), title="Regions it watches; empty means all")
-    quantity: Literal["displacement_rms_px", "displacement_peak_px", "signal_to_noise"] = Field(
+    quantity: Quantity = Field(
         "signal_to_noise",
         title="Quantity",
-        description="RMS or peak displacement about the window's mean (px, the larger of x and "
+        description="RMS or peak displacement about the window's mean (px or mm, the larger of x and "
         "y), or RMS displacement over the standard error of one measurement.",
     )
     raise_above: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
@@ -193,6 +208,18 @@ class Config(Section):
     )
     mqtt: Mqtt = Mqtt()
     storage: Storage = Storage()
+
+    @model_validator(mode="after")
+    def _millimetres_have_a_scale(self) -> "Config":
+        for rule in self.alerts:
+            for region in self.regions:
+                watched = region.name in (rule.regions or [region.name])
+                if rule.quantity.endswith("_mm") and watched and region.scale is None:
+                    raise ValueError(
+                        f'alert "{rule.name}" is on {rule.quantity}, but region "{region.name}" has '
+                        "no scale; give the region one, or name in the alert the regions that have"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _names_are_unique_and_known(self) -> "Config":

@@ -1,9 +1,9 @@
 """Reads a configuration file, and tells every problem with file, line, key, value and mend.
 
-Relative paths in the file (``camera.source`` when it is a video file, ``magnification.graph``,
-``mqtt.password_file``, ``storage.directory``) are taken from the folder of the file, so that the
-daemon, the command line and an editor mean the same file wherever they were started. A leading
-``~`` is the home folder.
+Relative paths in the file (``camera.source`` when it is a video file, ``scale`` of a region,
+``magnification.graph``, ``mqtt.password_file``, ``storage.directory``) are taken from the folder of
+the file, so that the daemon, the command line and an editor mean the same file wherever they were
+started. A leading ``~`` is the home folder.
 """
 
 import difflib
@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 from failure import Failure
 from runtime.camera import is_file
 from runtime.config import Config
+from runtime.region_scale import scale_of
 from runtime.toml_lines import Key, key_lines, nearest_line
 
 # By name, because no single import statement is right for every Python from 3.10 to 3.13.
@@ -86,7 +87,9 @@ def parse(text: str, where: Path) -> Config:
         ]
         problems.sort(key=lambda problem: problem[0])
         raise Failure("\n".join(text for _, text in problems)) from None
-    return _with_absolute_paths(config, where.parent.absolute())
+    config = _with_absolute_paths(config, where.parent.absolute())
+    _check_scales(config, key_lines(text), where)
+    return config
 
 
 def _with_absolute_paths(config: Config, folder: Path) -> Config:
@@ -99,14 +102,33 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
     graph = absolute(config.magnification.graph)
     password = absolute(config.mqtt.password_file)
     directory = absolute(config.storage.directory)
+    regions = tuple(
+        region.model_copy(update={"scale": absolute(region.scale)}) for region in config.regions
+    )
     return config.model_copy(
         update={
             "camera": config.camera.model_copy(update={"source": source}),
+            "regions": regions,
             "magnification": config.magnification.model_copy(update={"graph": graph}),
             "mqtt": config.mqtt.model_copy(update={"password_file": password}),
             "storage": config.storage.model_copy(update={"directory": directory}),
         }
     )
+
+
+def _check_scales(config: Config, lines: dict[Key, int], where: Path) -> None:
+    """A scale that cannot be used is told at once, and not when the camera is already open."""
+    problems = []
+    for number, region in enumerate(config.regions):
+        try:
+            scale_of(region)
+        except Failure as failure:
+            key = ("regions", number, "scale")
+            line = nearest_line(lines, key)
+            place = f"{where}:{line}" if line is not None else f"{where}"
+            problems.append(f"{place}: {_key_text(key)}: {failure}")
+    if problems:
+        raise Failure("\n".join(problems))
 
 
 def _syntax_problem(message: str, text: str, where: Path) -> str:

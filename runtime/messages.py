@@ -3,6 +3,9 @@
 Topics, below ``<topic>/<camera>/``: ``state`` (retained, with a last will), ``telemetry/<region>``
 (QoS 0, dropped while there is no connection), ``alerts`` (QoS 1, never retained, kept in the outbox
 until the broker has accepted them).
+
+Values in millimetres are null unless the region has a scale. Their errors (``_se_mm``) include the
+scale's; those of RMS and peak are the scale's alone, and what noise adds shows in ``signal_to_noise``.
 """
 
 from datetime import datetime, timezone
@@ -47,11 +50,21 @@ class Telemetry(Message):
     y_px: float | None
     x_se_px: float | None
     y_se_px: float | None
+    x_mm: float | None = None
+    y_mm: float | None = None
+    x_se_mm: float | None = None
+    y_se_mm: float | None = None
     displacement_rms_px: float | None
     displacement_peak_px: float | None
+    displacement_rms_mm: float | None = None
+    displacement_rms_se_mm: float | None = None
+    displacement_peak_mm: float | None = None
+    displacement_peak_se_mm: float | None = None
     signal_to_noise: float | None
     dominant_hz: float | None
     dominant_amplitude_px: float | None
+    dominant_amplitude_mm: float | None = None
+    dominant_amplitude_se_mm: float | None = None
     valid: bool
     reason: str | None
     """Why the newest measurement cannot be trusted, when it cannot."""
@@ -75,6 +88,10 @@ class AlertMessage(Message):
     value: float | None
     threshold: float
     peak_value: float
+    displacement_rms_mm: float | None = None
+    displacement_rms_se_mm: float | None = None
+    displacement_peak_mm: float | None = None
+    displacement_peak_se_mm: float | None = None
     dominant_hz: float | None
     time_utc: str
     t_s: float

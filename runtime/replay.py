@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration.scale import Scale
 from failure import Failure
 from runtime.camera.video_file import VideoFile
 from runtime.clips import clip_writer, side_by_side
@@ -32,11 +33,18 @@ class RegionHistory:
     x_se_px: list[float | None] = field(default_factory=list)
     y_se_px: list[float | None] = field(default_factory=list)
     reasons: set[str] = field(default_factory=set)
+    scale: Scale | None = None
 
     def tone(self) -> Tone | None:
         """The dominant sinusoid of the longest stretch without a long gap."""
         x, y = (np.array(values, dtype=np.float64) for values in (self.x_px, self.y_px))
         return dominant_tone(np.array(self.t_s), x, y, stretch="longest")
+
+    def amplitude_mm(self, tone: Tone) -> tuple[float, float] | None:
+        """A tone's amplitude in millimetres and its uncertainty; None without a scale."""
+        if self.scale is None or tone.axis is None:
+            return None
+        return self.scale.mm(tone.axis, tone.amplitude_px, tone.amplitude_se_px)
 
 
 @dataclass(slots=True)
@@ -58,6 +66,9 @@ class Replay:
         regions = []
         for history in self.regions:
             tone = history.tone()
+            scale = history.scale
+            amplitude = None if tone is None else history.amplitude_mm(tone)
+            amplitude_mm, amplitude_se_mm = amplitude or (None, None)
             regions.append(
                 {
                     "name": history.name,
@@ -68,6 +79,9 @@ class Replay:
                     "y_se_px": history.y_se_px,
                     "dominant_hz": None if tone is None else tone.frequency_hz,
                     "dominant_amplitude_px": None if tone is None else tone.amplitude_px,
+                    "dominant_amplitude_mm": amplitude_mm,
+                    "dominant_amplitude_se_mm": amplitude_se_mm,
+                    "scale": None if scale is None else scale.model_dump(),
                     "missing": sorted(history.reasons),
                 }
             )
@@ -134,5 +148,7 @@ def replay(
                     (alerted.discard if alert.type == "end" else alerted.add)(alert.region)
                 write(side_by_side(frame.image, picture, config.regions, label, alerted), t_s)
             tell(t_s / source.announced_s if source.announced_s else None)
+    for history in histories:
+        history.scale = measurement.scales[history.name]
     assert source.size is not None
     return Replay(str(video), source.size, histories, alerts, source.damage)

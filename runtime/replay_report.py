@@ -51,6 +51,9 @@ def _tell_result(result: Replay, out: Path | None) -> None:
             if tone is None
             else f"{tone.frequency_hz:.3f} Hz, {tone.amplitude_px:.4f} px in {tone.axis}"
         )
+        amplitude = None if tone is None else history.amplitude_mm(tone)
+        if amplitude is not None:
+            found += f", {amplitude[0]:.4g} ± {amplitude[1]:.2g} mm"
         typer.echo(f"{history.name}: {found}")
     raised = sum(alert.type == "new" for alert in result.alerts)
     typer.echo(f"{result.frames} frames, {raised} alerts raised")

@@ -127,13 +127,15 @@ def _plot_spectrum(axes: "Axes", history: RegionHistory) -> None:
 
 def _region_row(history: RegionHistory) -> str:
     tone = history.tone()
+    amplitude = None if tone is None else history.amplitude_mm(tone)
+    in_mm = "" if amplitude is None else f" = {amplitude[0]:.4g} ± {amplitude[1]:.2g} mm"
     measured = sum(
         x is not None or y is not None for x, y in zip(history.x_px, history.y_px, strict=True)
     )
     cells = [
         history.name,
         "none" if tone is None else f"{tone.frequency_hz:.3f} ± {tone.frequency_se_hz:.3f}",
-        "none" if tone is None else f"{tone.amplitude_px:.4f} ± {tone.amplitude_se_px:.4f}",
+        "none" if tone is None else f"{tone.amplitude_px:.4f} ± {tone.amplitude_se_px:.4f}" + in_mm,
         "" if tone is None else str(tone.axis),
         f"{_median(history.x_se_px)} / {_median(history.y_se_px)}",
         f"{100 * measured / len(history.t_s):.0f} %",

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, signal, stats
 
+from calibration.scale import Axis, Scale
 from runtime.displacement import Displacement
 
 Floats = NDArray[np.float64]
@@ -44,11 +45,18 @@ class Levels:
     over the axes, of RMS displacement over the RMS of the single measurements' standard errors
     (their noise, without the first picture's constant share): 1 for pure noise. The RMS and not the
     median, because under video compression the error of a few pictures may be most of the noise.
+
+    Millimetres are there where the region has a scale, and are the larger of the axes in millimetres.
+    Their uncertainty is the scale's; that of the measurement shows in ``signal_to_noise``.
     """
 
     displacement_rms_px: float | None
     displacement_peak_px: float | None
     signal_to_noise: float | None
+    displacement_rms_mm: float | None = None
+    displacement_rms_se_mm: float | None = None
+    displacement_peak_mm: float | None = None
+    displacement_peak_se_mm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class Tone:
     amplitude_px: float
     frequency_se_hz: float
     amplitude_se_px: float
-    axis: Literal["x", "y"] | None = None
+    axis: Axis | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +123,28 @@ class VibrationWindow:
         t_ns = np.array([sample[0] for sample in self._samples])
         return float(1e9 / np.median(np.diff(t_ns)))
 
-    def levels(self) -> Levels:
-        """Levels over the newest ``level_s`` seconds."""
+    def levels(self, scale: Scale | None = None) -> Levels:
+        """Levels over the newest ``level_s`` seconds; in millimetres, too, with a ``scale``."""
         rows = []
         for sample in reversed(self._samples):
             if self._samples[-1][0] - sample[0] > self._level_ns:
                 break
             rows.append(sample)
         table = np.array(rows, dtype=np.float64)[::-1]
-        found = [self._axis_level(table, axis) for axis in (1, 2)] if rows else []
-        levels = [level for level in found if level is not None]
-        if not levels:
+        axes: tuple[Axis, Axis] = ("x", "y")
+        found = {
+            axis: level
+            for column, axis in enumerate(axes, start=1)
+            if rows and (level := self._axis_level(table, column)) is not None
+        }
+        if not found:
             return Levels(None, None, None)
-        rms, peak, ratio = (max(values) for values in zip(*levels, strict=True))
-        return Levels(rms, peak, ratio)
+        rms, peak, ratio = (max(values) for values in zip(*found.values(), strict=True))
+        if scale is None:
+            return Levels(rms, peak, ratio)
+        rms_mm, rms_se_mm = max(scale.mm(axis, level[0]) for axis, level in found.items())
+        peak_mm, peak_se_mm = max(scale.mm(axis, level[1]) for axis, level in found.items())
+        return Levels(rms, peak, ratio, rms_mm, rms_se_mm, peak_mm, peak_se_mm)
 
     def _axis_level(self, table: Floats, axis: int) -> tuple[float, float, float] | None:
         """RMS, peak and signal to noise of one axis; rows of the table are samples."""

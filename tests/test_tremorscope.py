@@ -45,12 +45,14 @@ def test_help_names_the_commands_and_imports_nothing_heavy() -> None:
         "demo",
         "run",
         "replay",
+        "capture",
         "validate",
         "schema",
         "bench",
         "train",
         "compare",
         "explore",
+        "scale",
         "export",
     ):
         assert f" {command} " in done.stdout

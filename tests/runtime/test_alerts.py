@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.clips import Scene, compressed, render, sine
 from runtime.alerts import AlertRules, AlertStep
-from runtime.config import DEFAULT_ALERT, Alert, Region, Vibration
+from runtime.config import DEFAULT_ALERT, Alert, Quantity, Region, Vibration
 from runtime.displacement import DisplacementMeter
 from runtime.frame import Frame
 from runtime.messages import AlertMessage
@@ -123,7 +124,7 @@ def test_regions_and_rules_do_not_touch_each_other() -> None:
 
 
 def test_each_quantity_is_read_from_its_own_level() -> None:
-    for quantity in ("displacement_rms_px", "displacement_peak_px", "signal_to_noise"):
+    for quantity in get_args(Quantity):
         rule = RULE.model_copy(update={"quantity": quantity, "raise_after_s": 0.0})
         reading = Levels(
             **{field.name: 2.0 if field.name == quantity else 0.1 for field in fields(Levels)}

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calibration.scale import KnownLength
+from calibration.scale_file import made, write
 from failure import Failure
 from runtime.config_file import load, parse
 from runtime.toml_lines import key_lines, nearest_line
@@ -51,6 +53,47 @@ def test_relative_paths_start_at_the_folder_of_the_file(
     assert config.storage.directory == Path("/home/someone/alerts")
 
 
+def keep_scale(path: Path) -> None:
+    method = KnownLength(
+        start_px=(0, 0), end_px=(100, 0), click_se_px=1, length_mm=200, length_se_mm=1
+    )
+    write(path, made(method, (1280, 720)))
+
+
+def test_the_scale_of_a_region_lies_beside_the_file(tmp_path: Path) -> None:
+    keep_scale(tmp_path / "mast.json")
+    config = parse(GOOD + 'scale = "mast.json"\n', tmp_path / "bridge.toml")
+    assert config.regions[0].scale == tmp_path / "mast.json"
+
+
+def test_a_scale_that_cannot_be_used_is_told_with_line_and_mend(tmp_path: Path) -> None:
+    where = tmp_path / "bridge.toml"
+    with pytest.raises(Failure) as told:
+        parse(GOOD + 'scale = "none.json"\n', where)
+    assert str(told.value) == (
+        f"{where}:12: regions[0].scale: {tmp_path}/none.json: there is no such scale file; make one "
+        "with: tremorscope scale"
+    )
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(Failure, match=r"bridge\.toml:12: regions\[0\]\.scale: .*not a scale file"):
+        parse(GOOD + 'scale = "bad.json"\n', where)
+
+
+def test_an_alert_in_millimetres_needs_a_scale_in_each_region_that_it_watches(
+    tmp_path: Path,
+) -> None:
+    keep_scale(tmp_path / "mast.json")
+    other = '[[regions]]\nname = "deck"\nx = 1\ny = 1\nwidth = 9\nheight = 9\n'
+    rule = '[[alerts]]\nname = "sway"\nquantity = "displacement_peak_mm"\nraise_above = 3\n'
+    text = GOOD + 'scale = "mast.json"\n' + other + rule
+    with pytest.raises(
+        Failure, match=r'"sway" is on displacement_peak_mm, but region "deck" has no'
+    ):
+        parse(text, tmp_path / "bridge.toml")
+    config = parse(text + 'regions = ["mast"]\n', tmp_path / "bridge.toml")
+    assert config.alerts[0].quantity == "displacement_peak_mm"
+
+
 @pytest.mark.parametrize("source", ["/dev/video0", "csi:0", "rtsp://host/a", "gst: videotestsrc"])
 def test_a_source_that_is_no_file_stays_as_it_is(source: str, tmp_path: Path) -> None:
     config = parse(GOOD.replace("clip.mp4", source), tmp_path / "bridge.toml")
@@ -72,7 +115,7 @@ def test_a_source_that_is_no_file_stays_as_it_is(source: str, tmp_path: Path) ->
             "height = 48",
             "colour = true\nheight = 48",
             "bridge.toml:11: regions[0].colour = true: unknown key; "
-            "known here are: x, y, width, height, name",
+            "known here are: x, y, width, height, name, scale",
         ),
         (
             "height = 48",

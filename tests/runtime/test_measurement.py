@@ -1,12 +1,15 @@
 import json
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from videos import BURST_HZ, burst, moving
 
 from benchmarks.clips import Scene
+from calibration import scale_file
+from calibration.scale import KnownRectangle
 from failure import Failure
 from runtime.alerts import AlertRules, AlertStep
 from runtime.config import Alert, Camera, Config, Region, Vibration
@@ -164,12 +167,70 @@ def test_a_picture_of_another_size_is_told() -> None:
         measured(config(), [*still(0.1), *other])
 
 
-def test_missing_values_are_null_in_messages() -> None:
+def scaled(tmp_path: Path, size_px: tuple[int, int] = (64, 64)) -> Region:
+    """The girder, with 2 mm a pixel in x and 5 in y, each known to some per cent."""
+    square = KnownRectangle(
+        corners_px=((16, 16), (48, 16), (48, 48), (16, 48)),
+        click_se_px=0.5,
+        width_mm=64,
+        width_se_mm=0,
+        height_mm=160,
+        height_se_mm=0,
+    )
+    scale_file.write(tmp_path / "scale.json", scale_file.made(square, size_px))
+    return GIRDER.model_copy(update={"scale": tmp_path / "scale.json"})
+
+
+def test_with_a_scale_messages_hold_millimetres_and_their_error(tmp_path: Path) -> None:
+    rule = Alert(name="sway", quantity="displacement_rms_mm", raise_above=0.2)
+    frames = list(moving(burst(4.0, 0.0, 4.0)))
+    results = measured(config(scaled(tmp_path), alerts=(rule,)), frames)
+    plain = measured(config(), frames)
+    [last], [without] = (one[told_at(one)[-1]].telemetry for one in (results, plain))
+    # Each axis has its own scale, and the two standard errors add as squares.
+    share = 0.5 / 32
+    for value_px, se_px, value_mm, se_mm, scale in (
+        (last.x_px, last.x_se_px, last.x_mm, last.x_se_mm, 2.0),
+        (last.y_px, last.y_se_px, last.y_mm, last.y_se_mm, 5.0),
+    ):
+        assert value_px is not None
+        assert se_px is not None
+        assert value_mm == pytest.approx(scale * value_px, abs=1e-9)
+        assert se_mm == pytest.approx(scale * math.hypot(se_px, share * value_px), rel=0.02)
+    assert last.dominant_amplitude_px is not None
+    assert last.dominant_amplitude_mm == pytest.approx(2 * last.dominant_amplitude_px)
+    assert last.dominant_amplitude_se_mm == pytest.approx(share * 0.6, rel=0.1)
+    assert last.displacement_rms_mm == pytest.approx(0.6 / math.sqrt(2), rel=0.05)
+    assert last.displacement_rms_se_mm == pytest.approx(share * 0.6 / math.sqrt(2), rel=0.05)
+    assert last.displacement_peak_mm == pytest.approx(0.52, rel=0.1)
+    [raised] = [alert for one in results for alert in one.alerts]
+    assert (raised.quantity, raised.threshold) == ("displacement_rms_mm", 0.2)
+    assert raised.value == raised.displacement_rms_mm == pytest.approx(0.42, rel=0.1)
+    assert raised.displacement_peak_se_mm is not None
+    # The scale changes nothing of what is in pixels, and without it no millimetre is told.
+    in_mm = {name for name in Telemetry.model_fields if name.endswith("_mm")}
+    assert len(in_mm) == 10
+    told, told_without = last.model_dump(), without.model_dump()
+    assert {told_without[name] for name in in_mm} == {None}
+    same = set(told) - in_mm - {"time_utc", "alert"}
+    assert {name: told[name] for name in same} == {name: told_without[name] for name in same}
+    [quiet, *_] = [alert for one in plain for alert in one.alerts]
+    assert quiet.displacement_rms_mm is quiet.displacement_rms_se_mm is None
+
+
+def test_a_scale_for_pictures_of_another_size_is_told(tmp_path: Path) -> None:
+    settings = config(scaled(tmp_path, size_px=(128, 128)))
+    with pytest.raises(Failure, match=r'for pictures of 128x128 px, and region "girder" .* 64x64'):
+        measured(settings, still(0.1))
+
+
+@pytest.mark.parametrize("with_scale", [False, True])
+def test_missing_values_are_null_in_messages(with_scale: bool, tmp_path: Path) -> None:
     blank = [
         Frame(number, number * 33_333_333, np.full((64, 64, 3), 100, np.uint8))
         for number in range(70)
     ]
-    results = measured(config(), blank)
+    results = measured(config(scaled(tmp_path) if with_scale else GIRDER), blank)
     for number in told_at(results):
         [telemetry] = results[number].telemetry
         content = json.loads(telemetry.model_dump_json())
@@ -178,6 +239,7 @@ def test_missing_values_are_null_in_messages() -> None:
         assert missing >= {
             *("x_px", "y_px", "x_se_px", "y_se_px", "dominant_hz", "dominant_amplitude_px"),
             *("displacement_rms_px", "displacement_peak_px", "signal_to_noise"),
+            *(name for name in content if name.endswith("_mm")),
         }
         assert not content["valid"]
         assert "flat" in content["reason"]

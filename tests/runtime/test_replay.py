@@ -10,6 +10,8 @@ import pytest
 from videos import RATE_HZ, burst, moving, region, write_video
 
 from benchmarks.clips import Floats, Scene, render, sine
+from calibration import scale_file
+from calibration.scale import KnownLength
 from failure import Failure
 from runtime.alerts import AlertStep
 from runtime.camera.video_file import VideoFile
@@ -98,6 +100,30 @@ def test_a_twentieth_of_a_pixel_is_measured_as_well_as_the_standard_error_says(
         assert published_px < 0.01
     assert one["dominant_hz"] == pytest.approx(frequency_hz, rel=0.005)
     assert one["dominant_amplitude_px"] == pytest.approx(0.05, rel=0.05)
+
+
+def test_with_a_scale_the_amplitude_is_told_in_millimetres_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = write_video(tmp_path / "a.mkv", moving(burst(3.0, 0.0, 3.0)))
+    length = KnownLength(
+        start_px=(2, 2), end_px=(62, 2), click_se_px=0.3, length_mm=120, length_se_mm=0
+    )
+    scale_file.write(tmp_path / "girder.json", scale_file.made(length, (64, 64)))
+    scaled = parse(
+        f'[camera]\nsource = "a"\n{region()}scale = "girder.json"', tmp_path / "test.toml"
+    )
+    out = tmp_path / "out"
+    replay_into(video, scaled.model_copy(update={"alerts": ()}), None, out)
+    [one] = json.loads((out / "replay.json").read_text())["regions"]
+    assert one["scale"] == length.at((32, 32)).model_dump()
+    assert one["dominant_amplitude_mm"] == pytest.approx(2 * one["dominant_amplitude_px"])
+    assert one["dominant_amplitude_se_mm"] == pytest.approx(0.6 * 0.3 * 2**0.5 / 60, rel=0.3)
+    told = f", {one['dominant_amplitude_mm']:.4g} ± {one['dominant_amplitude_se_mm']:.2g} mm"
+    assert told in capsys.readouterr().out
+    assert told.replace(", ", " = ") in (out / "report.html").read_text()
+    [plain] = replayed(video, config())["regions"]
+    assert plain["scale"] is plain["dominant_amplitude_mm"] is None
 
 
 def test_without_a_configuration_regions_are_proposed(tmp_path: Path) -> None:

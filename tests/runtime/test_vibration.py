@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import signal
 
+from calibration.scale import Scale
 from runtime.displacement import Displacement
 from runtime.vibration import (
     Levels,
@@ -195,6 +196,27 @@ def test_levels_are_about_the_mean_of_the_newest_seconds() -> None:
     assert levels.signal_to_noise == pytest.approx(0.2 / np.sqrt(2) / NOISE_PX, rel=0.02)
 
 
+def test_millimetres_are_of_the_axis_that_moves_more_on_the_surface() -> None:
+    t_s = times(300)
+    scale = Scale(x_mm_per_px=2.0, y_mm_per_px=10.0, x_se_mm_per_px=0.1, y_se_mm_per_px=0.4)
+    window = window_of(t_s, tone(t_s, 3.0, 0.2), tone(t_s, 3.0, 0.1))
+    plain, levels = window.levels(), window.levels(scale)
+    assert levels.displacement_rms_px == plain.displacement_rms_px
+    assert levels.displacement_rms_px == pytest.approx(0.2 / np.sqrt(2), rel=0.02)
+    # y moves half as far in the picture, but 2.5 times as far on the surface.
+    assert levels.displacement_rms_mm == pytest.approx(1.0 / np.sqrt(2), rel=0.02)
+    assert levels.displacement_rms_se_mm == pytest.approx(0.04 / np.sqrt(2), rel=0.02)
+    assert levels.displacement_peak_mm == pytest.approx(1.0, rel=0.02)
+    assert levels.displacement_peak_se_mm == pytest.approx(0.04, rel=0.02)
+
+
+def test_without_a_scale_or_measurements_millimetres_are_missing() -> None:
+    scale = Scale(x_mm_per_px=2.0, y_mm_per_px=2.0, x_se_mm_per_px=0.1, y_se_mm_per_px=0.1)
+    t_s = times(300)
+    assert window_of(t_s, tone(t_s, 3.0)).levels().displacement_rms_mm is None
+    assert VibrationWindow(10.0, 2.0).levels(scale) == Levels(None, None, None)
+
+
 def test_signal_to_noise_of_pure_noise_is_one() -> None:
     rng = np.random.default_rng(6)
     ratios = []
@@ -280,7 +302,10 @@ def test_where_time_and_place_begin_changes_nothing(
     here = window_of(t_s, moved, np.full(300, np.nan))
     there = window_of(t_s + shift_s, moved + offset_px, np.full(300, np.nan))
     assert there.rate_hz == pytest.approx(here.rate_hz, rel=1e-6)
-    assert astuple(there.levels()) == pytest.approx(astuple(here.levels()), rel=1e-6)
+    scale = Scale(x_mm_per_px=2.0, y_mm_per_px=3.0, x_se_mm_per_px=0.1, y_se_mm_per_px=0.1)
+    levels = astuple(here.levels(scale))
+    assert None not in levels
+    assert astuple(there.levels(scale)) == pytest.approx(levels, rel=1e-6)
     one, other = here.dominant(), there.dominant()
     if one is None or other is None:
         assert one is other
