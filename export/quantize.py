@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from calibration import frames as calibration_frames
 from calibration import ranges as stored
 from calibration.ranges import Ranges
 from export import quantisation_report
@@ -39,13 +40,20 @@ def quantize(
         raise Failure(
             "name either --frames, of your camera, or --scenes; random data is never used"
         )
-    if scenes is not None:
+    if frames is not None:
+        seen = calibration_frames.read(frames)
+        runs = [Run(list(pictures), gain) for pictures in seen.runs()]
+        source = f"{len(runs)} runs of {seen.table.source}, gain {gain:g}"
+        maker = "tremorscope capture"
+    else:
+        assert scenes is not None
         runs = [Run(scene.pictures()[:2], scene.gain) for scene in scene_folder.read(scenes)]
         source = f"{len(runs)} rendered scenes"
-        mend = f"make more with: tremorscope scenes --write {scenes}"
+        maker = "tremorscope scenes"
     if len(runs) < LEAST_RUNS:
         raise Failure(
-            f"{frames or scenes}: {len(runs)} runs of frames, {LEAST_RUNS} are needed; {mend}"
+            f"{frames or scenes}: holds {len(runs)} runs of frames, {LEAST_RUNS} are needed, of which half "
+            f"choose the scales and half judge them; collect more with: {maker}"
         )
     network = stored_weights.load_network(weights)
     path = out / f"{network.name}.ranges.json"

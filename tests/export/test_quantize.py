@@ -1,0 +1,101 @@
+"""``tremorscope quantize``: from frames to ranges to an eight-bit graph with its sidecar."""
+
+import csv
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from calibration import ranges
+from export.onnx_graph import export, moving_texture
+from export.quantize import quantize
+from failure import Failure
+from magnifier import networks, weights
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(3)
+    network = networks.build("twofold", blocks=1)
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    weights.save(path, network.state_dict(), {"network": "twofold"})
+    return path
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return scenes_in(tmp_path_factory.mktemp("scenes"), 4)
+
+
+def scenes_in(folder: Path, count: int) -> Path:
+    with (folder / "scenes.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "gain"), *((number, 8) for number in range(count))])
+    for number in range(count):
+        for part, picture in zip("aby", moving_texture((64, 48), 3), strict=True):
+            cv2.imwrite(str(folder / f"{number}_{part}.png"), picture)
+    return folder
+
+
+def quantized(stored: Path, out: Path, scenes: Path, told: list[str] | None = None) -> str:
+    steps: list[str] = [] if told is None else told
+    return quantize(stored, out, frames=None, gain=20, scenes=scenes, tell=steps.append)
+
+
+def test_ranges_make_a_graph_that_shows_what_torch_shows(
+    stored: Path, scenes: Path, tmp_path: Path
+) -> None:
+    said = quantized(stored, tmp_path, scenes)
+    assert "2 of 2 deep layers in eight bits" in said
+    measured = ranges.read(tmp_path / "twofold.ranges.json")
+    assert set(measured.reaches) == {"decoder.0.first", "decoder.0.second"}
+    page = (tmp_path / "twofold-int8.md").read_text()
+    assert "| decoder.0.second |" in page
+    assert (tmp_path / "twofold-int8.svg").is_file()
+    path, sidecar = export(stored, tmp_path, (64, 48), "int8", measured)
+    assert path.name == "twofold-64x48-int8.onnx"
+    assert sidecar.frames_sha256 == measured.frames_sha256
+    assert sidecar.parity is not None
+    assert sidecar.parity.ssim > 0.99
+
+
+def test_the_same_weights_and_frames_are_measured_once(
+    stored: Path, scenes: Path, tmp_path: Path
+) -> None:
+    quantized(stored, tmp_path, scenes)
+    told: list[str] = []
+    assert "left as it is" in quantized(stored, tmp_path, scenes, told)
+    assert told == []
+    others = scenes_in(tmp_path, 5)
+    assert "left as it is" not in quantized(stored, tmp_path, others, told)
+    assert told
+
+
+def test_ranges_of_other_weights_are_refused(stored: Path, scenes: Path, tmp_path: Path) -> None:
+    quantized(stored, tmp_path, scenes)
+    tensors, facts = weights.read(stored)
+    other = tmp_path / "other.safetensors"
+    weights.save(other, {name: 1.01 * tensor for name, tensor in tensors.items()}, facts)
+    measured = ranges.read(tmp_path / "twofold.ranges.json")
+    with pytest.raises(Failure, match="measured with the weights"):
+        export(other, tmp_path, (64, 48), "int8", measured)
+    with pytest.raises(Failure, match="eight bits need measured ranges"):
+        export(stored, tmp_path, (64, 48), "int8")
+
+
+def test_without_frames_and_with_too_few_it_is_refused(stored: Path, tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="random data is never used"):
+        quantize(stored, tmp_path, frames=None, gain=20, scenes=None, tell=print)
+    with pytest.raises(Failure, match="3 runs of frames"):
+        quantized(stored, tmp_path, scenes_in(tmp_path, 3))
+    with pytest.raises(Failure, match="is no folder of calibration frames"):
+        quantize(stored, tmp_path, frames=tmp_path, gain=20, scenes=None, tell=print)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"network": 3}'])
+def test_a_damaged_file_of_ranges_is_told(content: str, tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="no such file of ranges"):
+        ranges.read(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text(content)
+    with pytest.raises(Failure, match="not a file of ranges"):
+        ranges.read(tmp_path / "bad.json")
