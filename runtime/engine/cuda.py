@@ -113,7 +113,8 @@ class Gpu:
         finally:
             self._stream = self._done = None
             # While it is current: from another thread than the one that took it, pycuda would keep
-            # it in silence. This takes it off the thread, too.
+            # it in silence. This takes it off pycuda's stack; CUDA's own keeps it as this thread's
+            # default, as TensorRT's calls would leave it, too.
             context.detach()
 
     @contextmanager

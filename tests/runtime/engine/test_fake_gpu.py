@@ -1,6 +1,7 @@
 """The GPU of the tests notices each mistake that an engine could make: one function breaks it in each."""
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_cuda import FakeGpu, Stream
-from fake_tensorrt import NEW, OLD, installed, plan_of, write_plan
+from fake_tensorrt import NEW, OLD, Context, Engine, installed, plan_of, write_plan
 from numpy.typing import NDArray
 from pictures import compare
 
@@ -247,3 +248,25 @@ def test_the_newer_tensorrt_lacks_what_it_lacks(
         assert hasattr(engine._run._engine, removed) == (version == OLD)
         engine.close()
         gpu.check()
+
+
+def test_nvidias_own_module_has_every_name_that_the_newer_one_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    theirs = pytest.importorskip("tensorrt_rtx")
+    installed(monkeypatch, NEW)
+    ours = sys.modules["tensorrt"]
+    pairs = [
+        (ours, theirs),
+        (ours.Runtime, theirs.Runtime),
+        (ours.ILogger, theirs.ILogger),
+        (ours.DataType, theirs.DataType),
+        (ours.TensorIOMode, theirs.TensorIOMode),
+        (ours.ILogger.Severity, theirs.ILogger.Severity),
+        (Engine, theirs.ICudaEngine),
+        (Context, theirs.IExecutionContext),
+    ]
+    for mine, real in pairs:
+        names = {name for name in vars(mine) if not name.startswith("_")}
+        assert names
+        assert names <= set(dir(real))
