@@ -76,8 +76,9 @@ class EngineSidecar(Artifact):
 
 
 def sidecar_path(path: Path) -> Path:
-    """``displace.onnx`` -> ``displace.onnx.json``."""
-    return path.with_name(path.name + ".json")
+    """``displace.onnx`` -> ``displace.onnx.json``; of a link, beside the file that it names."""
+    file = path.resolve()
+    return file.with_name(file.name + ".json")
 
 
 def sha256(path: Path) -> str:
