@@ -48,7 +48,7 @@ class TensorRtEngine:
         try:
             _check_device(plan, self._sidecar, trt.__version__, gpu)
             with gpu.current():
-                self._run = _Run(trt, gpu, file, self._sidecar)
+                self._run = _Run(trt, gpu, plan, file.read_bytes(), self._sidecar)
         except BaseException:
             self.close()
             raise
@@ -72,8 +72,8 @@ class TensorRtEngine:
         if size != (width_px, height_px):
             raise Failure(
                 f"{self._plan}: was built for {size[0]}x{size[1]} px, the magnified area is "
-                f"{width_px}x{height_px} px; change magnification.area, or export and build for "
-                f"that size: tremorscope export --size {width_px}x{height_px}, tremorscope build"
+                f"{width_px}x{height_px} px; change magnification.area, or make one of that size "
+                "with: tremorscope export, tremorscope build"
             )
         return self._opened().step(image, gain, follow)
 
@@ -104,17 +104,20 @@ class _Tensor:
 class _Run:
     """A loaded plan with its buffers, none of which is allocated again for a frame."""
 
-    def __init__(self, trt: Any, gpu: Gpu, plan: Path, sidecar: EngineSidecar) -> None:
+    def __init__(
+        self, trt: Any, gpu: Gpu, plan: Path, content: bytes, sidecar: EngineSidecar
+    ) -> None:
         self._gpu = gpu
         self._plan = plan
+        self._sidecar = sidecar
         self._messages = _messages(trt)
         self._context: Any = None
         gpu.hold(self._forget)
-        self._engine = trt.Runtime(self._messages).deserialize_cuda_engine(plan.read_bytes())
+        self._engine = trt.Runtime(self._messages).deserialize_cuda_engine(content)
         if self._engine is not None:
             self._context = self._engine.create_execution_context()
         if self._context is None:
-            raise self._refused("load the plan", "build it again: tremorscope build")
+            raise self._refused("load the plan")
         tensors = self._tensors(trt)
         _check_tensors(plan, tensors, sidecar)
         # A network that displaces gives its displacements, too: nobody fetches them, but they need
@@ -144,7 +147,7 @@ class _Run:
             gpu.upload(self._addresses["gain"], self._gain, "the gain")
             gpu.upload(self._addresses["follow"], self._follow, "the filter")
             if not self._context.execute_async_v3(gpu.stream_handle):
-                raise self._refused("run the plan", "start tremorscope again, or build it again")
+                raise self._refused("run the plan")
             gpu.download(self._magnified, self._addresses["magnified"], "the picture")
             gpu.wait("magnifying a frame")
             self._swap_states()
@@ -161,7 +164,7 @@ class _Run:
     def _bind(self, name: str, address: int) -> None:
         self._addresses[name] = address
         if not self._context.set_tensor_address(name, address):
-            raise self._refused(f"take the memory of {name}", "build it again: tremorscope build")
+            raise self._refused(f"take the memory of {name}")
 
     def _zero_states(self) -> None:
         for name in STATES:
@@ -188,9 +191,10 @@ class _Run:
             )
         return tensors
 
-    def _refused(self, what: str, mend: str) -> Failure:
+    def _refused(self, what: str) -> Failure:
         return Failure(
-            f"{self._plan}: TensorRT cannot {what} ({self._messages.last_error}); {mend}"
+            f"{self._plan}: TensorRT cannot {what} ({self._messages.last_error}); "
+            f"{_build_again(self._plan, self._sidecar)}"
         )
 
 
@@ -247,7 +251,7 @@ def _check_graph(plan: Path, sidecar: EngineSidecar) -> None:
     if actual != sidecar.graph_sha256:
         raise Failure(
             f"{plan}: was built from a graph with SHA-256 {sidecar.graph_sha256[:12]}..., "
-            f"{graph.name} beside it has {actual[:12]}...; build it again: tremorscope build"
+            f"{graph.name} beside it has {actual[:12]}...; {_build_again(plan, sidecar)}"
         )
 
 
@@ -257,8 +261,17 @@ def _check_device(plan: Path, sidecar: EngineSidecar, version: str, gpu: Gpu) ->
     if built != here:
         raise Failure(
             f"{plan}: was built with {_device(*built)}, this is {_device(*here)}; "
-            "build it again: tremorscope build"
+            f"{_build_again(plan, sidecar)}"
         )
+
+
+def _build_again(plan: Path, sidecar: EngineSidecar) -> str:
+    """The command, whole, where the graphs lie beside the plan."""
+    width_px, height_px = sidecar.size_px
+    return (
+        f"build it again: tremorscope build --model {sidecar.network} --size {width_px}x{height_px} "
+        f"--precision {sidecar.wanted_precision} --graphs {plan.parent} --out {plan.parent}"
+    )
 
 
 def _device(version: str, capability: tuple[int, ...], gpu: str) -> str:

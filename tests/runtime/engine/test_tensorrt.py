@@ -1,6 +1,7 @@
 """The TensorRT engine on a GPU that watches it: pictures, threads, and giving everything back."""
 
 import gc
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,12 @@ from fake_tensorrt import NEW, OLD, installed, plan_of, write_plan
 from numpy.typing import NDArray
 from pictures import AT_ONCE, BAND, compare, in_thread, picture, run
 
+from export.artifact import checked_engine, sidecar_path
+from export.engine_builder import Wanted
+from export.engine_store import publish
 from failure import Failure
+from runtime.config import Magnification
+from runtime.engine.choice import engine_for
 from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine
 from runtime.engine.tensorrt import TensorRtEngine
 
@@ -257,10 +263,13 @@ def test_too_little_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.usefixtures("gpu")
-def test_the_engine_may_be_a_link_to_its_plan(plan: Path, tmp_path: Path, version: str) -> None:
-    folder = tmp_path / "engines"
-    folder.mkdir()
-    (folder / "displace-640.engine").symlink_to(plan)
-    engine = TensorRtEngine(folder / "displace-640.engine")
+def test_an_engine_is_loaded_as_the_build_puts_it_there(
+    plan: Path, tmp_path: Path, version: str
+) -> None:
+    graph = Wanted("displace", (48, 32), "fp32").graph(tmp_path, "fp32")
+    shutil.copy(SHIPPED, graph)
+    shutil.copy(sidecar_path(SHIPPED), sidecar_path(graph))
+    publish(graph.with_suffix(".engine"), plan.read_bytes(), checked_engine(plan))
+    engine = engine_for(Magnification(engine="tensorrt", graph=graph))
     assert version in engine.description
     engine.close()
