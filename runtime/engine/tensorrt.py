@@ -3,8 +3,8 @@
 ``step`` gives back the picture of the very frame that it was given, so it copies in, computes and
 copies out one after the other. To copy frame n+1 while n computes, two frames would have to be under
 way, and each would be shown a frame later; at 1920x1080 the copies move about 50 MB where the network
-moves 1400 MB, so there is little to win. The measurement never waits for it: while the GPU works, this
-thread sleeps without Python's lock.
+moves 1400 MB, so by this estimate a few percent are to win. The measurement never waits for it: while
+the GPU works, this thread sleeps without Python's lock.
 """
 
 import logging

@@ -51,6 +51,12 @@ def test_its_pictures_are_those_of_onnx_runtime(gpu: FakeGpu, plan: Path) -> Non
 
 
 @pytest.mark.usefixtures("gpu")
+def test_a_network_that_displaces_nothing_runs_as_well(tmp_path: Path, version: str) -> None:
+    content = plan_of(48, 32, version, displacement_px=None)
+    compare(write_plan(tmp_path / "baseline.engine", content, version))
+
+
+@pytest.mark.usefixtures("gpu")
 def test_it_says_what_runs_and_where(plan: Path, version: str) -> None:
     engine = TensorRtEngine(plan)
     assert engine.description == f"displace fp32 in TensorRT {version} on Orin"
