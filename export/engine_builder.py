@@ -118,7 +118,7 @@ def build(
                 builder_flags=plan.builder_flags,
                 build_s=round(time.monotonic() - begun_s, 1),
             )
-            path = out / f"{wanted.stem(precision)}.engine"
+            path = wanted.graph(out, precision).with_suffix(".engine")
             publish(path, plan.content, sidecar)
             keep(plan.timing_cache, cache)
             return Built(path, sidecar, plan)

@@ -13,7 +13,7 @@ from failure import Failure
 from runtime.clips import keep_picture, side_by_side
 from runtime.config import Config
 from runtime.daemon import Daemon
-from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine
+from runtime.engine.choice import engine_for
 from runtime.frame import Frame
 from runtime.magnification import Magnifier
 from runtime.messages import AlertMessage, State
@@ -27,12 +27,9 @@ FLUSH_S = 5.0
 
 
 def magnifier_for(config: Config) -> Magnifier | None:
-    """The magnifying station, None where it is switched off. Raises Failure for a bad graph."""
+    """The magnifying station, None where it is switched off. Raises Failure without an engine."""
     settings = config.magnification
-    if not settings.enabled:
-        return None
-    engine = OnnxRuntimeEngine(settings.graph or SHIPPED, threads=settings.threads)
-    return Magnifier(settings, engine)
+    return Magnifier(settings, engine_for(settings)) if settings.enabled else None
 
 
 @contextmanager
@@ -40,6 +37,8 @@ def assembled(config: Config) -> Iterator[Daemon]:
     """A daemon ready to run; on leaving, alerts are flushed and the state says offline."""
     with ExitStack() as stack:
         magnifier = magnifier_for(config)
+        if magnifier is not None:
+            stack.callback(magnifier.close)
         publisher = None
         if config.mqtt.enabled:
             outbox = Outbox(config.storage.folder(config.name) / "outbox.sqlite")

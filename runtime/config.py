@@ -87,6 +87,13 @@ class Magnification(Section):
         title="Part of the picture that is magnified",
         description="The rest passes through unchanged; none means the whole picture.",
     )
+    engine: Literal["auto", "tensorrt", "onnxruntime"] = Field(
+        "auto",
+        title="What runs the network",
+        description="TensorRT runs the engine that `tremorscope build` made beside the graph, such "
+        "as displace-640x360.engine beside displace-640x360.onnx. auto takes it where it works, "
+        "and ONNX Runtime where it does not, and says why.",
+    )
     graph: Path | None = Field(None, title="Another streaming ONNX graph than the shipped one")
     threads: int = Field(0, ge=0, le=64, title="Threads of the engine, 0 for its own choice")
 

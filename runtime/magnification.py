@@ -70,6 +70,10 @@ class Magnifier:
     def description(self) -> str:
         return self._engine.description
 
+    def close(self) -> None:
+        """Close the engine."""
+        self._engine.close()
+
     def process(self, frame: Frame) -> NDArray[np.uint8]:
         """The magnified picture, as large as the frame's."""
         part = self._part(frame.image)

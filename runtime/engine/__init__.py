@@ -14,7 +14,7 @@ class Engine(Protocol):
 
     @property
     def description(self) -> str:
-        """What runs, for logs and messages."""
+        """What runs, where, and why nothing faster does; for logs and messages."""
         ...
 
     def reset(self) -> None:
@@ -27,4 +27,8 @@ class Engine(Protocol):
         The first frame after a reset, or after its size changed, must come with ``gain`` 1 and
         ``follow`` (1, 1): it fills the state.
         """
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds; it magnifies nothing any more. Later calls do nothing."""
         ...

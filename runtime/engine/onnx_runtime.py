@@ -1,6 +1,8 @@
-"""The embedded default: ONNX Runtime on the processor, no GPU needed."""
+"""The embedded default: ONNX Runtime, which needs no GPU, and takes one where it was built for it."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,24 +14,29 @@ from runtime.engine import Follow
 
 SHIPPED = Path(__file__).resolve().parents[2] / "export" / "released" / "displace.onnx"
 INPUTS = {"frame", "gain", "follow", "fast", "slow"}
+PROVIDERS = {"TensorrtExecutionProvider": "TensorRT", "CUDAExecutionProvider": "CUDA"}
+"""On a GPU, the fastest first; an onnxruntime from PyPI has none of them."""
 
 
 class OnnxRuntimeEngine:
     """A streaming graph with its sidecar, for any picture size or for the one it was written for.
 
-    Raises Failure when the file is no such graph, or differs from its sidecar.
+    ``instead_of`` says, for the description, which better engine could not be had, and why. Raises
+    Failure when the file is no such graph, or differs from its sidecar.
     """
 
-    def __init__(self, graph: Path, *, threads: int = 0) -> None:
+    def __init__(self, graph: Path, *, threads: int = 0, instead_of: str | None = None) -> None:
         self._sidecar = checked(graph)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Threads that spin while they wait take the processor from the measurement.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
+        offered = [name for name in PROVIDERS if name in onnxruntime.get_available_providers()]
+        providers = [(name, _provider_options(name)) for name in offered]
         try:
-            self._session = onnxruntime.InferenceSession(
-                graph.read_bytes(), options, providers=["CPUExecutionProvider"]
+            self._session: Any = onnxruntime.InferenceSession(
+                graph.read_bytes(), options, providers=[*providers, "CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's own errors share no useful base class
             raise Failure(
@@ -43,19 +50,24 @@ class OnnxRuntimeEngine:
                 "write one with: tremorscope export"
             )
         self._graph = graph
+        self._description = (
+            f"{self._sidecar.network} {self._sidecar.precision} in "
+            f"ONNX Runtime {onnxruntime.__version__} {_where(offered, self._session.get_providers())}"
+        )
+        if instead_of is not None:
+            self._description += f"; not {instead_of}"
         self._state: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
     @property
     def description(self) -> str:
-        return (
-            f"{self._sidecar.network} {self._sidecar.precision} in "
-            f"ONNX Runtime {onnxruntime.__version__}"
-        )
+        return self._description
 
     def reset(self) -> None:
         self._state = None
 
     def step(self, image: NDArray[np.uint8], gain: float, follow: Follow) -> NDArray[np.uint8]:
+        if self._session is None:
+            raise RuntimeError(f"{self._graph}: the engine was closed")
         shape = self._state_shape(*image.shape[:2])
         if self._state is None or self._state[0].shape != shape:
             self._state = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
@@ -71,6 +83,9 @@ class OnnxRuntimeEngine:
         self._state = fast, slow
         return magnified
 
+    def close(self) -> None:
+        self._session = self._state = None
+
     def _state_shape(self, height: int, width: int) -> tuple[int, int, int, int]:
         size = self._sidecar.size_px
         if size is not None and size != (width, height):
@@ -80,3 +95,23 @@ class OnnxRuntimeEngine:
                 f"tremorscope export --size {width}x{height}"
             )
         return self._sidecar.state_shape(width, height)
+
+
+def _where(offered: list[str], loaded: list[str]) -> str:
+    """ONNX Runtime leaves out a provider whose libraries are missing, and that is no error to it."""
+    text = "on " + ", else ".join(PROVIDERS.get(name, "the processor") for name in loaded)
+    missing = [PROVIDERS[name] for name in offered if name not in loaded]
+    return f"{text} ({' and '.join(missing)} did not load)" if missing else text
+
+
+def _provider_options(name: str) -> dict[str, Any]:
+    if name != "TensorrtExecutionProvider":
+        return {}
+    # It compiles the graph for minutes; without a cache, at every start.
+    cache = os.environ.get("CACHE_DIRECTORY") or Path.home() / ".cache" / "tremorscope"
+    return {
+        "trt_engine_cache_enable": True,
+        "trt_engine_cache_path": str(cache),
+        "trt_timing_cache_enable": True,
+        "trt_timing_cache_path": str(cache),
+    }

@@ -1,5 +1,6 @@
 """What is put together from a configuration, and what alerts leave behind on the disk."""
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,15 @@ def test_without_magnification_the_measurement_runs_all_the_same(tmp_path: Path)
     assert not (tmp_path / "state").exists()
 
 
+def test_an_engine_that_is_named_and_cannot_be_had_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    settings = config(tmp_path, 'engine = "tensorrt"')
+    with pytest.raises(Failure, match="tensorrt cannot be imported"), assembled(settings):
+        pass
+
+
 def test_a_configured_graph_is_used_and_checked(tmp_path: Path) -> None:
     settings = config(tmp_path, 'graph = "none.onnx"')
     with pytest.raises(Failure, match=r"none\.onnx: no such graph"), assembled(settings):
@@ -71,8 +81,12 @@ def test_a_configured_graph_is_used_and_checked(tmp_path: Path) -> None:
 
 
 def test_on_leaving_alerts_are_delivered_and_the_state_says_offline(
-    tmp_path: Path, mosquitto: Mosquitto, listen: Callable[..., Listener]
+    tmp_path: Path,
+    mosquitto: Mosquitto,
+    listen: Callable[..., Listener],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
     listener = listen()
     settings = config(tmp_path, mqtt=f'host = "127.0.0.1"\nport = {mosquitto.port}')
     with assembled(settings) as daemon:
@@ -83,5 +97,8 @@ def test_on_leaving_alerts_are_delivered_and_the_state_says_offline(
     states = [State.model_validate_json(text) for text in listener.payloads("camera/state")]
     assert [state.state for state in states] == ["online", "offline"]
     assert states[0].source == str(tmp_path / "clip.mkv")
+    assert states[0].engine is not None
+    assert " in ONNX Runtime " in states[0].engine
+    assert "not TensorRT, because " in states[0].engine
     [raised] = listener.payloads("camera/alerts")
     assert AlertMessage.model_validate_json(raised).type == "new"

@@ -59,6 +59,9 @@ class Engine:
         self._hook()
         return image
 
+    def close(self) -> None:
+        pass
+
 
 @pytest.fixture
 def video(tmp_path: Path) -> Path:

@@ -128,6 +128,9 @@ class Recorder:
         self.calls.append((image.copy(), gain, follow))
         return 255 - image
 
+    def close(self) -> None:
+        self.calls.append("close")
+
     def knobs(self) -> list[tuple[float, Follow] | str]:
         """The calls without their pictures."""
         return [call if isinstance(call, str) else call[1:] for call in self.calls]

@@ -2,27 +2,17 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from numpy.typing import NDArray
+from pictures import AT_ONCE, BAND, picture
 
-from benchmarks.clips import Scene
 from export.artifact import sha256, sidecar_path
 from failure import Failure
-from runtime.engine import Follow
 from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine
-
-AT_ONCE = (1.0, 1.0)
-BAND: Follow = (0.6, 0.1)
-
-
-def picture(width: int = 48, height: int = 32, moved_px: float = 0.0) -> NDArray[np.uint8]:
-    grey = Scene(width, height).at(moved_px, 0.0)
-    return np.repeat(np.rint(grey).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def shipped() -> OnnxRuntimeEngine:
@@ -45,7 +35,8 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_graph_says_what_it_is() -> None:
-    assert shipped().description == f"displace fp32 in ONNX Runtime {onnxruntime.__version__}"
+    version = onnxruntime.__version__
+    assert shipped().description == f"displace fp32 in ONNX Runtime {version} on the processor"
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 22), (33, 47), (62, 41), (8, 8), (9, 31)])
@@ -143,7 +134,7 @@ def other_inputs(graph: Path) -> None:
     [
         (without_graph, "no such graph; make one with: tremorscope export"),
         (without_sidecar, "has no sidecar copy.onnx.json, so nothing vouches for it"),
-        (with_another_version, "is not a sidecar of this version"),
+        (with_another_version, "is not a sidecar of a graph, or of another version"),
         (with_one_byte_changed, "the file was changed or cut short: copy both again"),
         (cut_short, "the file was changed or cut short: copy both again"),
         (no_onnx, f"ONNX Runtime {onnxruntime.__version__} cannot load it"),
@@ -161,3 +152,75 @@ def test_a_graph_that_cannot_be_used_is_told_in_one_sentence(
     assert told in sentence
     assert "tremorscope export" in sentence
     assert "\n" not in sentence
+
+
+class GpuSession(onnxruntime.InferenceSession):  # type: ignore[misc]
+    """Stands for an onnxruntime that was built for a GPU: it loads ``loads`` of what is asked."""
+
+    loads: tuple[str, ...] = ()
+    asked: ClassVar[list[Any]] = []
+
+    def __init__(self, graph: bytes, options: Any, providers: list[Any]) -> None:
+        self.asked[:] = providers
+        super().__init__(graph, options, providers=["CPUExecutionProvider"])
+
+    def get_providers(self) -> list[str]:
+        return [*self.loads, "CPUExecutionProvider"]
+
+
+TENSORRT, CUDA = "TensorrtExecutionProvider", "CUDAExecutionProvider"
+
+
+@pytest.mark.parametrize(
+    ("offered", "loads", "told"),
+    [
+        ((CUDA,), (CUDA,), "on CUDA, else the processor"),
+        ((CUDA, TENSORRT), (TENSORRT, CUDA), "on TensorRT, else CUDA, else the processor"),
+        ((CUDA, TENSORRT), (CUDA,), "on CUDA, else the processor (TensorRT did not load)"),
+        ((TENSORRT, CUDA), (), "on the processor (TensorRT and CUDA did not load)"),
+        (("AzureExecutionProvider",), (), "on the processor"),
+    ],
+)
+def test_it_takes_a_gpu_where_onnx_runtime_has_one_and_says_what_runs(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    offered: tuple[str, ...],
+    loads: tuple[str, ...],
+    told: str,
+) -> None:
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: [*offered, "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(GpuSession, "loads", loads)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", GpuSession)
+    engine = shipped()
+    assert engine.description.endswith(f" {told}")
+    *gpu, last = GpuSession.asked
+    assert [name for name, _ in gpu] == [name for name in (TENSORRT, CUDA) if name in offered]
+    assert last == "CPUExecutionProvider"
+    if TENSORRT in offered:
+        # Without a cache it would compile the graph at every start.
+        assert gpu[0][1]["trt_engine_cache_enable"]
+        assert gpu[0][1]["trt_engine_cache_path"] == str(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider'")
+def test_a_provider_that_does_not_load_leaves_the_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: [CUDA, "CPUExecutionProvider"]
+    )
+    engine = shipped()
+    assert engine.description.endswith(" on the processor (CUDA did not load)")
+    assert engine.step(picture(), 1.0, AT_ONCE).shape == (32, 48, 3)
+
+
+def test_it_may_be_closed_twice() -> None:
+    engine = shipped()
+    engine.step(picture(), 1.0, AT_ONCE)
+    engine.close()
+    engine.close()
+    with pytest.raises(RuntimeError, match="was closed"):
+        engine.step(picture(), 1.0, AT_ONCE)

@@ -1,0 +1,75 @@
+"""What engines are given in tests, and a comparison of what they give back."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.clips import Scene
+from runtime.engine import Engine, Follow
+from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine
+from runtime.engine.tensorrt import TensorRtEngine
+
+AT_ONCE: Follow = (1.0, 1.0)
+BAND: Follow = (0.6, 0.1)
+SEQUENCE: list[tuple[float, float, Follow] | None] = [
+    (0.0, 1.0, AT_ONCE),
+    (0.3, 20.0, BAND),
+    (-0.2, 20.0, BAND),
+    (0.1, 8.0, (1.0, 0.02)),
+    None,
+    (0.4, 20.0, BAND),
+    (0.0, 5.0, AT_ONCE),
+    (0.2, 5.0, AT_ONCE),
+]
+"""Motion (px), gain and follow of each frame; None is a reset, and the states are not filled first."""
+
+
+def picture(width: int = 48, height: int = 32, moved_px: float = 0.0) -> NDArray[np.uint8]:
+    """A grey texture that has moved to the right."""
+    grey = Scene(width, height).at(moved_px, 0.0)
+    return np.repeat(np.rint(grey).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def run(engine: Engine) -> list[NDArray[np.uint8]]:
+    """The pictures of the whole sequence."""
+    pictures = []
+    for each in SEQUENCE:
+        if each is None:
+            engine.reset()
+        else:
+            moved_px, gain, follow = each
+            pictures.append(engine.step(picture(moved_px=moved_px), gain, follow))
+    return pictures
+
+
+def in_thread(work: Callable[[], object]) -> None:
+    """Do it on a thread that ends with it; what it raises is raised here."""
+    errors: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+def compare(plan: Path) -> None:
+    """Run the sequence on both engines; the pictures must be the same, to the byte."""
+    engine = TensorRtEngine(plan)
+    ours: list[NDArray[np.uint8]] = []
+    try:
+        in_thread(lambda: ours.extend(run(engine)))  # as the daemon does
+    finally:
+        engine.close()
+    theirs = run(OnnxRuntimeEngine(SHIPPED, threads=1))
+    assert len({each.tobytes() for each in theirs}) == len(theirs), "they differ from each other"
+    np.testing.assert_array_equal(ours, theirs)

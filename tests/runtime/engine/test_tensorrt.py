@@ -1,0 +1,281 @@
+"""The TensorRT engine on a GPU that watches it: pictures, threads, and giving everything back."""
+
+import gc
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_cuda import FakeGpu
+from fake_tensorrt import NEW, OLD, installed, plan_of, write_plan
+from numpy.typing import NDArray
+from pictures import AT_ONCE, BAND, compare, in_thread, picture, run
+
+from export.artifact import checked_engine, sidecar_path
+from export.engine_builder import Wanted
+from export.engine_store import publish
+from failure import Failure
+from runtime.config import Magnification
+from runtime.engine.choice import engine_for
+from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine
+from runtime.engine.tensorrt import TensorRtEngine
+
+
+@pytest.fixture(params=[OLD, NEW])
+def version(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, version: str) -> Iterator[FakeGpu]:
+    """Nothing may have been done wrong on it, and nothing may be left, when a test is over."""
+    gpu = installed(monkeypatch, version)
+    yield gpu
+    gc.collect()
+    gpu.check()
+
+
+@pytest.fixture
+def plan(tmp_path: Path, version: str) -> Path:
+    return write_plan(tmp_path / "displace.engine", plan_of(48, 32, version), version)
+
+
+def test_its_pictures_are_those_of_onnx_runtime(gpu: FakeGpu, plan: Path) -> None:
+    compare(plan)
+    assert "enqueueV3" in gpu.calls
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_network_that_displaces_nothing_runs_as_well(tmp_path: Path, version: str) -> None:
+    content = plan_of(48, 32, version, displacement_px=None)
+    compare(write_plan(tmp_path / "baseline.engine", content, version))
+
+
+@pytest.mark.usefixtures("gpu")
+def test_it_says_what_runs_and_where(plan: Path, version: str) -> None:
+    engine = TensorRtEngine(plan)
+    assert engine.description == f"displace fp32 in TensorRT {version} on Orin"
+    engine.close()
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_plan_that_fell_back_says_so(
+    tmp_path: Path, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = "int8 was refused: no implementation for a layer"
+    content = plan_of(48, 32, version)
+    changed: dict[str, Any] = {"precision": "fp16", "wanted_precision": "int8"}
+    path = tmp_path / "displace.engine"
+    plan = write_plan(path, content, version, fallbacks=(told,), **changed)
+    engine = TensorRtEngine(plan)
+    assert engine.description.startswith("displace fp16 in ")
+    assert told in caplog.text
+    engine.close()
+
+
+def test_a_frame_allocates_nothing_and_copies_in_order(gpu: FakeGpu, plan: Path) -> None:
+    engine = TensorRtEngine(plan)
+    engine.step(picture(), 1.0, AT_ONCE)
+    before = len(gpu.calls)
+    engine.step(picture(), 20.0, BAND)
+    assert gpu.calls[before:] == [
+        "cuCtxPushCurrent",
+        *["cuMemcpyHtoDAsync"] * 3,
+        "enqueueV3",
+        "cuMemcpyDtoHAsync",
+        "cuEventRecord",
+        "cuEventSynchronize",
+    ]
+    engine.close()
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_picture_stays_as_it_is_when_the_next_comes(plan: Path) -> None:
+    engine = TensorRtEngine(plan)
+    first = engine.step(picture(), 1.0, AT_ONCE)
+    kept = first.copy()
+    engine.step(255 - picture(), 1.0, AT_ONCE)
+    engine.close()
+    np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_part_of_a_larger_picture_is_taken_as_it_is(plan: Path) -> None:
+    engine = TensorRtEngine(plan)
+    large = picture(96, 64)
+    part = large[16:48, 24:72]
+    assert not part.flags.c_contiguous
+    theirs = OnnxRuntimeEngine(SHIPPED, threads=1).step(part, 1.0, AT_ONCE)
+    np.testing.assert_array_equal(engine.step(part, 1.0, AT_ONCE), theirs)
+    engine.close()
+
+
+@pytest.mark.usefixtures("gpu")
+def test_any_thread_may_make_it_use_it_and_close_it(plan: Path) -> None:
+    made: list[TensorRtEngine] = []
+    in_thread(lambda: made.append(TensorRtEngine(plan)))
+    ours: list[NDArray[np.uint8]] = []
+    in_thread(lambda: ours.extend(run(made[0])))
+    made[0].close()
+    np.testing.assert_array_equal(ours, run(OnnxRuntimeEngine(SHIPPED, threads=1)))
+
+
+def closed_twice(plan: Path) -> None:
+    engine = TensorRtEngine(plan)
+    engine.close()
+    engine.close()
+
+
+def forgotten(plan: Path) -> None:
+    TensorRtEngine(plan).step(picture(), 1.0, AT_ONCE)
+
+
+def forgotten_by_another_thread(plan: Path) -> None:
+    made = [TensorRtEngine(plan)]
+    in_thread(made.clear)
+
+
+def forgotten_in_a_circle(plan: Path) -> None:
+    circle: list[Any] = [TensorRtEngine(plan)]
+    circle.append(circle)
+
+
+def two_first_closed_first(plan: Path) -> None:
+    first, second = TensorRtEngine(plan), TensorRtEngine(plan)
+    first.close()
+    second.step(picture(), 1.0, AT_ONCE)
+    second.close()
+
+
+def two_last_closed_first(plan: Path) -> None:
+    first, second = TensorRtEngine(plan), TensorRtEngine(plan)
+    second.close()
+    first.step(picture(), 1.0, AT_ONCE)
+    first.close()
+
+
+def closed_while_the_caller_handles_an_error(plan: Path) -> None:
+    engine = TensorRtEngine(plan)
+    with pytest.raises(Failure):
+        engine.step(picture(64, 40), 1.0, AT_ONCE)
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        *(closed_twice, forgotten, forgotten_by_another_thread, forgotten_in_a_circle),
+        *(two_first_closed_first, two_last_closed_first),
+        closed_while_the_caller_handles_an_error,
+    ],
+)
+def test_everything_is_given_back_however_it_ends(
+    gpu: FakeGpu, plan: Path, ending: Callable[[Path], None]
+) -> None:
+    ending(plan)
+    gc.collect()
+    gpu.check()
+
+
+EXIT = """
+import atexit, sys
+sys.path[:0] = {paths!r}
+from pathlib import Path
+import pytest
+from fake_tensorrt import OLD
+from fake_tensorrt import installed, plan_of
+from pictures import AT_ONCE, picture
+from runtime.engine.tensorrt import TensorRtEngine
+gpu = installed(pytest.MonkeyPatch(), OLD)
+atexit.register(lambda: (gpu.check(), print("nothing left", len(gpu.calls))))
+engine = TensorRtEngine(Path({plan!r}))
+engine.step(picture(), 1.0, AT_ONCE)
+{ending}
+"""
+
+
+@pytest.mark.parametrize("ending", ["", "sys.exit(3)", "raise RuntimeError('in the middle')"])
+def test_everything_is_given_back_when_python_ends(tmp_path: Path, ending: str) -> None:
+    plan = write_plan(tmp_path / "displace.engine", plan_of(48, 32, OLD), OLD)
+    here = Path(__file__).parent
+    script = EXIT.format(paths=[str(here), str(here.parents[2])], plan=str(plan), ending=ending)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.startswith("nothing left"), done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_a_closed_engine_magnifies_nothing(gpu: FakeGpu, plan: Path) -> None:
+    engine = TensorRtEngine(plan)
+    engine.close()
+    before = len(gpu.calls)
+    with pytest.raises(RuntimeError, match="the engine was closed"):
+        engine.step(picture(), 1.0, AT_ONCE)
+    with pytest.raises(RuntimeError, match="the engine was closed"):
+        engine.reset()
+    assert len(gpu.calls) == before
+
+
+def made_and_used(plan: Path) -> None:
+    engine = TensorRtEngine(plan)
+    try:
+        engine.step(picture(), 1.0, AT_ONCE)
+        engine.reset()
+    finally:
+        engine.close()
+
+
+def test_each_call_that_fails_is_named_and_everything_is_given_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plan = write_plan(tmp_path / "displace.engine", plan_of(48, 32, OLD), OLD)
+    healthy = installed(monkeypatch, OLD)
+    made_and_used(plan)
+    calls = healthy.calls[: healthy.calls.index("cuStreamSynchronize") - 1]  # the rest frees
+    assert {"cuInit", "cuMemAlloc", "cuMemcpyDtoHAsync", "enqueueV3"} <= set(calls)
+    for number, call in enumerate(calls):
+        gpu = installed(monkeypatch, OLD)
+        gpu.fails_at = number
+        with pytest.raises(Failure) as failure:
+            made_and_used(plan)
+        sentence = str(failure.value)
+        assert sentence.startswith(f"{plan}: ")
+        assert f"{call} failed: as the test wishes" in sentence
+        assert "\n" not in sentence
+        del failure
+        gc.collect()
+        gpu.check()
+
+
+def test_too_little_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    plan = write_plan(tmp_path / "displace.engine", plan_of(48, 32, OLD), OLD)
+    healthy = installed(monkeypatch, OLD)
+    TensorRtEngine(plan).close()
+    gpu = installed(monkeypatch, OLD)
+    gpu.fails_at, gpu.failure_kind = healthy.calls.index("cuMemAlloc"), "MemoryError"
+    with pytest.raises(Failure) as failure:
+        TensorRtEngine(plan)
+    assert str(failure.value) == (
+        f"{plan}: cannot allocate 4608 bytes on the GPU for frame (cuMemAlloc failed: as the test "
+        "wishes); free memory on the GPU, or make magnification.area smaller"
+    )
+    gpu.check()
+
+
+@pytest.mark.usefixtures("gpu")
+def test_an_engine_is_loaded_as_the_build_puts_it_there(
+    plan: Path, tmp_path: Path, version: str
+) -> None:
+    graph = Wanted("displace", (48, 32), "fp32").graph(tmp_path, "fp32")
+    shutil.copy(SHIPPED, graph)
+    shutil.copy(sidecar_path(SHIPPED), sidecar_path(graph))
+    publish(graph.with_suffix(".engine"), plan.read_bytes(), checked_engine(plan))
+    engine = engine_for(Magnification(engine="tensorrt", graph=graph))
+    assert version in engine.description
+    engine.close()
