@@ -44,7 +44,7 @@ class Sidecar(BaseModel):
 
 
 def sidecar_path(path: Path) -> Path:
-    """``displace.onnx`` -> ``displace.onnx.json``."""
+    """``twofold.onnx`` -> ``twofold.onnx.json``."""
     return path.with_name(path.name + ".json")
 
 

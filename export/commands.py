@@ -14,7 +14,7 @@ app = typer.Typer()
 @app.command()
 def export(
     out: Annotated[Path, typer.Option(help="Folder for the graph and its sidecar.")],
-    model: Annotated[str, typer.Option(help="A released network.")] = "displace",
+    model: Annotated[str, typer.Option(help="A released network.")] = "twofold",
     weights: Annotated[
         Path | None, typer.Option(help="A file of weights instead of released ones.")
     ] = None,

@@ -45,7 +45,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_graph_says_what_it_is() -> None:
-    assert shipped().description == f"displace fp32 in ONNX Runtime {onnxruntime.__version__}"
+    assert shipped().description == f"twofold fp32 in ONNX Runtime {onnxruntime.__version__}"
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 22), (33, 47), (62, 41), (8, 8), (9, 31)])
