@@ -83,7 +83,7 @@ class EngineSidecar(Artifact):
 
 
 def sidecar_path(path: Path) -> Path:
-    """``displace.onnx`` -> ``displace.onnx.json``; of a link, beside the file that it names."""
+    """``twofold.onnx`` -> ``twofold.onnx.json``; of a link, beside the file that it names."""
     file = path.resolve()
     return file.with_name(file.name + ".json")
 

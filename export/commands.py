@@ -11,13 +11,15 @@ from failure import Failure
 app = typer.Typer()
 
 
-RELEASED = Path(__file__).parent / "released"
+def released_ranges(network: str) -> Path:
+    """Where the kit's own file of ranges for a released network lies."""
+    return Path(__file__).parent / "released" / f"{network}.ranges.json"
 
 
 @app.command()
 def export(
     out: Annotated[Path, typer.Option(help="Folder for the graph and its sidecar.")],
-    model: Annotated[str, typer.Option(help="A released network.")] = "displace",
+    model: Annotated[str, typer.Option(help="A released network.")] = "twofold",
     weights: Annotated[
         Path | None, typer.Option(help="A file of weights instead of released ones.")
     ] = None,
@@ -43,7 +45,7 @@ def export(
         raise Failure(f"--precision {precision}: choose from {', '.join(get_args(Precision))}")
     measured = None
     if chosen == "int8":
-        measured = stored.read(ranges or RELEASED / f"{model}.ranges.json")
+        measured = stored.read(ranges or released_ranges(model))
     path, sidecar = write(weights or released(model), out, size_in_px(size), chosen, measured)
     parity = sidecar.parity
     assert parity is not None
@@ -67,7 +69,7 @@ def quantize(
         Path | None,
         typer.Option(help="Instead of frames, a folder written by: tremorscope scenes."),
     ] = None,
-    model: Annotated[str, typer.Option(help="A released network.")] = "displace",
+    model: Annotated[str, typer.Option(help="A released network.")] = "twofold",
     weights: Annotated[
         Path | None, typer.Option(help="A file of weights instead of released ones.")
     ] = None,
@@ -97,7 +99,7 @@ def plan(
         str | None, typer.Option(help='Such as "Orin Nano 8GB"; all boards if not given.')
     ] = None,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in px.")] = "1280x720",
-    model: Annotated[str, typer.Option(help="A network.")] = "displace",
+    model: Annotated[str, typer.Option(help="A network.")] = "twofold",
 ) -> None:
     """Estimate how fast a board could magnify at best, from its data sheet; nothing is measured."""
     from rich.console import Console
@@ -123,7 +125,7 @@ def build(
     graphs: Annotated[Path, typer.Option(help="Folder with the graphs that export wrote.")],
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in px.")],
     out: Annotated[Path, typer.Option(help="Folder for the engine and its sidecar.")],
-    model: Annotated[str, typer.Option(help="The network of the graphs.")] = "displace",
+    model: Annotated[str, typer.Option(help="The network of the graphs.")] = "twofold",
     precision: Annotated[
         str, typer.Option(help="int8, fp16 or fp32; what TensorRT refuses falls back to the next.")
     ] = "fp16",

@@ -40,7 +40,7 @@ class Wanted:
         return f"{self.network}-{self.size_px[0]}x{self.size_px[1]}-{precision}"
 
     def graph(self, folder: Path, precision: Precision) -> Path:
-        """``displace-640x360-int8.onnx``; a graph in FP32 is named by its size alone."""
+        """``twofold-640x360-int8.onnx``; a graph in FP32 is named by its size alone."""
         return folder / f"{self.stem(precision).removesuffix('-fp32')}.onnx"
 
 

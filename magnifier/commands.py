@@ -61,8 +61,8 @@ def scenes(
 @app.command()
 def train(
     model: Annotated[
-        str, typer.Option(help="displace (the default), twofold, proposed or baseline.")
-    ] = ("displace"),
+        str, typer.Option(help="twofold (the default), proposed or baseline.")
+    ] = "twofold",
     photographs: Photographs = WORK / "photographs",
     work: Annotated[
         Path, typer.Option(help="Folder for the checkpoint and the pool of scenes.")
@@ -145,7 +145,7 @@ def train(
 @app.command()
 def evaluate(
     scenes: Annotated[Path, typer.Option(help="Folder written by: tremorscope scenes.")],
-    model: Annotated[str, typer.Option(help="A released network.")] = "displace",
+    model: Annotated[str, typer.Option(help="A released network.")] = "twofold",
     weights: Annotated[
         Path | None, typer.Option(help="A file of weights instead of released ones.")
     ] = None,

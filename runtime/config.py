@@ -91,7 +91,7 @@ class Magnification(Section):
         "auto",
         title="What runs the network",
         description="TensorRT runs the engine that `tremorscope build` made beside the graph, such "
-        "as displace-640x360.engine beside displace-640x360.onnx. auto takes it where it works, "
+        "as twofold-640x360.engine beside twofold-640x360.onnx. auto takes it where it works, "
         "and ONNX Runtime where it does not, and says why.",
     )
     graph: Path | None = Field(None, title="Another streaming ONNX graph than the shipped one")

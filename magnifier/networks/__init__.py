@@ -2,7 +2,7 @@
 
 ``baseline`` is what the poster starts from (Ha et al., "Revisiting Learning-based Video Motion
 Magnification for Real-time Processing", arXiv 2403.01898), ``proposed`` what it arrives at, and
-``displace`` the default here, with another manipulator and head, and ``twofold`` what is to follow it.
+``twofold`` the default here, with another manipulator and head.
 """
 
 import torch
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from failure import Failure
 from magnifier.networks.baseline import Baseline
-from magnifier.networks.displace import Displace
 from magnifier.networks.proposed import Proposed
 from magnifier.networks.protocol import Encoded, Magnifier
 from magnifier.networks.quantised import quantised
@@ -18,8 +17,8 @@ from magnifier.networks.twofold import Twofold
 
 __all__ = ["NETWORKS", "Encoded", "Magnifier", "build", "deepened", "depth", "quantised"]
 
-NETWORKS: dict[str, type[Displace | Twofold | Proposed | Baseline]] = {
-    network.name: network for network in (Displace, Twofold, Proposed, Baseline)
+NETWORKS: dict[str, type[Twofold | Proposed | Baseline]] = {
+    network.name: network for network in (Twofold, Proposed, Baseline)
 }
 
 

@@ -1,4 +1,4 @@
-"""The next default network."""
+"""The default network."""
 
 from typing import cast
 
@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from magnifier.networks.blocks import stack
-from magnifier.networks.displace import padded, sampled_at
 from magnifier.networks.least_squares import LeastSquaresManipulator
 from magnifier.networks.protocol import Encoded, Magnifier
 
@@ -18,7 +17,7 @@ PARTS = (3, 2, 2, 1, 1)
 
 
 class Twofold(Magnifier):
-    """The next default (decision 006): displaces the current frame twice, and redraws what it lacks.
+    """The default (decision 006): displaces the current frame twice, and redraws what it lacks.
 
     Behind a trunk like the poster's, of 24 blocks, the last layer gives two displacements for every
     pixel; the current frame is sampled at x - displacement, so texture stays sharp. Two, because a
@@ -64,6 +63,23 @@ class Twofold(Magnifier):
         # Where both are small, the two blended pictures look like one at the blended displacement.
         displacement_px = _blended(second_px, first_px, first_share)
         return _blended(displaced, redrawn, redrawn_share), displacement_px
+
+
+def padded(frame: Tensor) -> Tensor:
+    """One pixel on the left and top, four on the right and bottom: ceil(size / 4) codes a side."""
+    return F.pad(frame, (1, STRIDE, 1, STRIDE), mode="reflect")
+
+
+def sampled_at(frame: Tensor, displacement_px: Tensor) -> Tensor:
+    """frame(x - displacement(x)), bilinear, the border repeated. Both (batch, ., height, width)."""
+    height, width = frame.shape[-2:]
+    column = torch.arange(width, dtype=frame.dtype, device=frame.device)
+    row = torch.arange(height, dtype=frame.dtype, device=frame.device)
+    columns = column.view(1, 1, width) - displacement_px[:, 0]
+    rows = row.view(1, height, 1) - displacement_px[:, 1]
+    # grid_sample without aligned corners has pixel i at (2 i + 1) / size - 1.
+    grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], dim=-1)
+    return F.grid_sample(frame, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def _blended(one: Tensor, other: Tensor, share: Tensor) -> Tensor:

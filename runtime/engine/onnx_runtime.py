@@ -12,7 +12,7 @@ from export.artifact import checked
 from failure import Failure
 from runtime.engine import Follow
 
-SHIPPED = Path(__file__).resolve().parents[2] / "export" / "released" / "displace.onnx"
+SHIPPED = Path(__file__).resolve().parents[2] / "export" / "released" / "twofold.onnx"
 INPUTS = {"frame", "gain", "follow", "fast", "slow"}
 PROVIDERS = {"TensorrtExecutionProvider": "TensorRT", "CUDAExecutionProvider": "CUDA"}
 """On a GPU, the fastest first; an onnxruntime from PyPI has none of them."""

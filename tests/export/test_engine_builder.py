@@ -34,12 +34,12 @@ SIZE_PX = (64, 36)
 
 
 def add_graph(folder: Path, precision: Precision, content: bytes) -> Path:
-    path = Wanted("displace", SIZE_PX, precision).graph(folder, precision)
+    path = Wanted("twofold", SIZE_PX, precision).graph(folder, precision)
     folder.mkdir(exist_ok=True)
     path.write_bytes(content)
     sidecar = Sidecar(
         sha256=sha256(path),
-        network="displace",
+        network="twofold",
         precision=precision,
         size_px=SIZE_PX,
         state_channels=32,
@@ -62,7 +62,7 @@ def built(
     return build(
         tensorrt,
         replace(DEVICE, **device),
-        Wanted("displace", SIZE_PX, precision),
+        Wanted("twofold", SIZE_PX, precision),
         folder / "graphs",
         folder / "engines",
         BuildProgress(console or Console(file=StringIO())),
@@ -80,13 +80,13 @@ def test_an_engine_is_built_by_each_tensorrt_and_its_sidecar_says_everything(
     graph = add_graph(tmp_path / "graphs", "fp16", b"graph")
     tensorrt = shape()
     result = built(tmp_path, tensorrt)
-    assert result.path == tmp_path / "engines" / "displace-64x36-fp16.engine"
+    assert result.path == tmp_path / "engines" / "twofold-64x36-fp16.engine"
     assert result.path.read_bytes() == b"plan of graph"
     sidecar = checked_engine(result.path)
     assert sidecar == result.sidecar
     assert sidecar.model_dump(exclude={"sha256", "build_s"}) == {
         "sidecar_version": 1,
-        "network": "displace",
+        "network": "twofold",
         "precision": "fp16",
         "state_channels": 32,
         "state_stride": 4,
@@ -118,13 +118,13 @@ def test_what_tensorrt_refuses_falls_back_and_the_sidecar_says_why(tmp_path: Pat
     add_graph(tmp_path / "graphs", "fp32", b"graph")
     lines = StringIO()
     result = built(tmp_path, jetpack_6(), "int8", Console(file=lines, width=500))
-    assert result.path.name == "displace-64x36.engine"
+    assert result.path.name == "twofold-64x36.engine"
     assert result.sidecar.wanted_precision == "int8"
     assert result.sidecar.fallbacks == (
         "int8: node node_det [Det]: is not supported",
         "fp16: Error Code 2: OutOfMemory (no workspace)",
     )
-    assert "refuses displace-64x36-int8.onnx: node node_det [Det]" in lines.getvalue()
+    assert "refuses twofold-64x36-int8.onnx: node node_det [Det]" in lines.getvalue()
     assert "not int8: int8: node node_det [Det]: is not supported; fp16: Error" in summary(result)
 
 
@@ -146,7 +146,7 @@ def test_a_graph_that_is_missing_tampered_or_misnamed_is_not_built(tmp_path: Pat
     other = add_graph(tmp_path / "graphs", "int8", b"graph")
     shutil.copy(other, graph)
     shutil.copy(f"{other}.json", f"{graph}.json")
-    with pytest.raises(Failure, match=r"says displace, \(64, 36\) px, int8, which is not what its"):
+    with pytest.raises(Failure, match=r"says twofold, \(64, 36\) px, int8, which is not what its"):
         built(tmp_path, jetpack_6())
     with pytest.raises(Failure, match="no such graph"):
         built(tmp_path, jetpack_6(), "fp32")
@@ -184,9 +184,9 @@ def test_a_new_engine_takes_the_place_of_the_old_one_and_others_stay(tmp_path: P
         assert result.path.read_bytes() == b"plan of graph again"
         assert checked_engine(result.path) == result.sidecar
     found = names_in(tmp_path / "engines")
-    assert len([name for name in found if name.startswith("displace-64x36-fp16")]) == 3
-    assert len([name for name in found if name.startswith("displace-64x36")]) == 3 + 3
-    assert found - {name for name in found if name.startswith("displace")} == {
+    assert len([name for name in found if name.startswith("twofold-64x36-fp16")]) == 3
+    assert len([name for name in found if name.startswith("twofold-64x36")]) == 3 + 3
+    assert found - {name for name in found if name.startswith("twofold")} == {
         ".build.lock",
         "timing-10.3.0-orin-sm86.cache",
     }
@@ -282,7 +282,7 @@ def test_a_build_that_is_killed_at_any_step_leaves_the_old_engine_or_the_new(
     tmp_path: Path, old: bytes
 ) -> None:
     engines = tmp_path / "engines"
-    engine = engines / "displace-64x36-fp16.engine"
+    engine = engines / "twofold-64x36-fp16.engine"
     if old:
         add_graph(tmp_path / "graphs", "fp16", old)
         built(tmp_path, jetpack_6())

@@ -10,26 +10,32 @@ import platform
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxsim
 import pytest
 from fake_builders import DEVICE, nvidias_compiler
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
-from export.artifact import Precision, Sidecar, checked, checked_engine, sha256, write_sidecar
+from calibration import ranges
+from export.artifact import Precision, Sidecar, checked_engine, sha256, write_sidecar
 from export.build_progress import BuildProgress
+from export.commands import released_ranges
+from export.eight_bits import deep_layers, layer_name
 from export.engine_builder import Built, Wanted, build
 from export.engine_layers import holding, precision_of
+from export.half_precision import ancestors
+from export.onnx_graph import in_precision, simplified, traced
+from export.streaming import StreamingMagnifier
 from failure import Failure
+from magnifier import weights
 
 if platform.machine() != "x86_64":
     pytest.skip("tensorrt_rtx has wheels for x86_64 only", allow_module_level=True)
@@ -40,23 +46,24 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Use del obj instead:DeprecationWarning"),
 ]
 
-RELEASED = Path(__file__).resolve().parents[2] / "export" / "released"
 SIZES_PX = [(640, 360), (1280, 720), (1920, 1080)]
-# One line for each released graph: its name, its precision, and how many convolutions compute in what.
-GRAPHS: list[tuple[str, Precision, dict[Precision, int]]] = [
-    ("displace", "fp32", {"fp32": 78}),
-]
+NETWORKS = [path.stem for path in sorted(weights.RELEASED.glob("*.safetensors"))]
 
 
-def of_one_size(graph: Path, size_px: tuple[int, int]) -> onnx.ModelProto:
-    """A released graph, which takes any size, as export writes it for one."""
-    width, height = size_px
-    state = list(checked(graph).state_shape(width, height))
-    shapes = {"frame": [height, width, 3], "fast": state, "slow": state}
-    model: onnx.ModelProto
-    model, agrees = onnxsim.simplify(onnx.load(graph), overwrite_input_shapes=shapes)
-    assert agrees
-    return model
+@cache
+def traced_graph(network: str) -> tuple[StreamingMagnifier, onnx.ModelProto]:
+    streaming = StreamingMagnifier(weights.load_network(weights.released(network))).eval()
+    return streaming, traced(streaming)
+
+
+def of_one_size(
+    network: str, size_px: tuple[int, int], precision: Precision = "fp32"
+) -> onnx.ModelProto:
+    """The graph of a released network, as export makes it."""
+    streaming, model = traced_graph(network)
+    measured = None if precision != "int8" else ranges.read(released_ranges(network))
+    digest = sha256(weights.released(network))
+    return in_precision(simplified(model, streaming, size_px), precision, measured, digest)
 
 
 def store(
@@ -90,31 +97,52 @@ def built(folder: Path, wanted: Wanted, console: Console | None = None) -> Built
     )
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("size_px", SIZES_PX, ids="{0[0]}x{0[1]}".format)
-@pytest.mark.parametrize(("network", "precision", "convolutions"), GRAPHS)
-def test_every_released_graph_becomes_an_engine(
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_released_network_becomes_an_engine_of_every_precision(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
     network: str,
-    precision: Precision,
-    convolutions: dict[Precision, int],
     size_px: tuple[int, int],
+    precision: Precision,
 ) -> None:
     wanted = Wanted(network, size_px, precision)
-    name = network if precision == "fp32" else f"{network}-{precision}"
-    store(tmp_path / "graphs", of_one_size(RELEASED / f"{name}.onnx", size_px), wanted, precision)
+    model = of_one_size(network, size_px, precision)
+    store(tmp_path / "graphs", model, wanted, precision)
     result = built(tmp_path, wanted)
     record_property("build_s", result.sidecar.build_s)
     assert checked_engine(result.path).fallbacks == ()
     assert "TF32" not in result.sidecar.builder_flags
-    layers, nodes = result.plan.layers, result.plan.convolutions
-    assert Counter(precision_of(layers, node) for node in nodes) == convolutions
-    if precision == "fp32":  # each block: a convolution with its ReLU, another with the addition
-        for block in range(36):
-            (first,) = holding(layers, f"node_conv2d_{2 * block + 5}")
-            (second,) = holding(layers, f"node_conv2d_{2 * block + 6}")
-            assert any("relu" in node for node in first.nodes)
-            assert any("add" in node for node in second.nodes)
+    layers = result.plan.layers
+    filtering = ancestors(model.graph, ("fast_next", "slow_next"))
+    deep = set(deep_layers(traced_graph(network)[1]))
+    assert len(deep) == 2 * traced_graph(network)[0].network.blocks
+    for node in model.graph.node:
+        if node.op_type != "Conv":
+            continue
+        computed: Precision = "fp16" if precision != "fp32" else "fp32"
+        if node.output[0] in filtering:
+            computed = "fp32"
+        elif node.input[0].endswith(".input_coarse"):
+            computed = "int8"
+            deep.discard(node.input[0].removesuffix(".input_coarse"))
+        assert precision_of(layers, node.name) == computed, node.name
+    assert precision != "int8" or not deep  # every convolution of the deep decoder
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_block_is_fused(tmp_path: Path, network: str) -> None:
+    """A convolution with its ReLU, and another with the addition."""
+    wanted = Wanted(network, (640, 360), "fp32")
+    model = of_one_size(network, wanted.size_px)
+    store(tmp_path / "graphs", model, wanted, "fp32")
+    layers = built(tmp_path, wanted).plan.layers
+    for node in model.graph.node:
+        if node.op_type == "Conv" and layer_name(node).startswith("decoder."):
+            (layer,) = holding(layers, node.name)
+            follows = "add" if layer_name(node).endswith(".second") else "relu"
+            assert any(follows in name for name in layer.nodes)
 
 
 def graph_of(nodes: list[Any], inputs: Any, outputs: Any, constants: Any = ()) -> onnx.ModelProto:
@@ -204,8 +232,8 @@ def test_convolutions_between_q_and_dq_compute_in_int8(tmp_path: Path) -> None:
 
 
 def test_an_operator_that_it_does_not_know_falls_back(tmp_path: Path) -> None:
-    wanted = Wanted("displace", (640, 360), "int8")
-    whole = of_one_size(RELEASED / "displace.onnx", wanted.size_px)
+    wanted = Wanted("twofold", (640, 360), "int8")
+    whole = of_one_size("twofold", wanted.size_px)
     store(tmp_path / "graphs", operator("Det", TensorProto.FLOAT), wanted, "int8")
     bytes_first = operator("Transpose", TensorProto.UINT8, perm=[2, 0, 1])
     store(tmp_path / "graphs", bytes_first, wanted, "fp16")
@@ -222,8 +250,8 @@ def test_an_operator_that_it_does_not_know_falls_back(tmp_path: Path) -> None:
 def test_a_graph_that_was_cut_short_before_its_sidecar_was_made_is_refused(
     tmp_path: Path, length: float
 ) -> None:
-    wanted = Wanted("displace", (640, 360), "fp32")
-    content = (RELEASED / "displace.onnx").read_bytes()
+    wanted = Wanted("twofold", (640, 360), "fp32")
+    content = of_one_size("twofold", wanted.size_px).SerializeToString()
     store(tmp_path / "graphs", content[: int(len(content) * length)], wanted, "fp32")
     with pytest.raises(Failure, match=r"fp32: (holds no network|.*Failed to parse)"):
         built(tmp_path, wanted)
@@ -260,14 +288,14 @@ def test_ctrl_c_stops_the_compiler(tmp_path: Path) -> None:
 
 
 def test_a_process_that_is_killed_while_it_compiles_leaves_the_old_engine(tmp_path: Path) -> None:
-    wanted = Wanted("displace", (640, 360), "fp32")
-    model = of_one_size(RELEASED / "displace.onnx", wanted.size_px)
+    wanted = Wanted("twofold", (640, 360), "fp32")
+    model = of_one_size("twofold", wanted.size_px)
     store(tmp_path / "graphs", model, wanted, "fp32")
     old = built(tmp_path, wanted)
     script = (
         "import sys; from pathlib import Path; from rich.console import Console; "
         "from test_nvidias_compiler import Wanted, built; "
-        "built(Path(sys.argv[1]), Wanted('displace', (640, 360), 'fp32'), Console())"
+        "built(Path(sys.argv[1]), Wanted('twofold', (640, 360), 'fp32'), Console())"
     )
     child = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-u", "-c", script, str(tmp_path)],

@@ -130,17 +130,17 @@ def test_the_command_compares_files_of_weights_and_tells_what_each_costs(
     monkeypatch.setattr("magnifier.lpips.Lpips", lambda *_: difference)
     monkeypatch.setattr("magnifier.photographs.load", lambda *_, **__: pictures)
     monkeypatch.chdir(tmp_path)
-    for name in ("displace", "baseline"):
+    for name in ("twofold", "baseline"):
         network = networks.build(name, 1)
         facts = {"network": name, "core_hours": "1.50"}
         weights.save(Path(name), network.state_dict(), facts)
     options = ["--scenes", str(scenes[0].folder), "--no-classical", "--out", "out"]
-    options += ["--model", "displace", "--model", "baseline"]
+    options += ["--model", "twofold", "--model", "baseline"]
     CliRunner().invoke(app, ["compare", *options], catch_exceptions=False)
     [row] = [
         line
         for line in Path("out/RESULTS.md").read_text().splitlines()
-        if "| 1.50 |" in line and line.startswith("| displace |")
+        if "| 1.50 |" in line and line.startswith("| twofold |")
     ]
     assert "x) |" in row, "its speed beside the baseline's"
     assert Path("out/results/contact-sheet.jpg").stat().st_size > 1000

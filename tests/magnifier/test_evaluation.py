@@ -34,20 +34,20 @@ def test_the_same_seed_writes_the_same_files(scenes: Path) -> None:
 
 def test_evaluate_prints_both_means_and_writes_json_and_card(scenes: Path) -> None:
     facts = {
-        "network": "displace",
+        "network": "twofold",
         "steps": "0",
         "core_hours": "0.00",
         "recipe": json.dumps({"batch": 8, "crop_px": 128}),
     }
     path = scenes / "w.safetensors"
-    weights.save(path, networks.build("displace", blocks=1).state_dict(), facts)
+    weights.save(path, networks.build("twofold", blocks=1).state_dict(), facts)
     options = ["--scenes", str(scenes / "one"), "--weights", str(path)]
     outputs = ["--json", str(scenes / "s.json"), "--card", str(scenes / "card.md")]
     result = CliRunner().invoke(app, ["evaluate", *options, *outputs], catch_exceptions=False)
     assert result.exit_code == 0
     lines = [line.split() for line in result.output.splitlines() if "SSIM" in line]
     report = json.loads((scenes / "s.json").read_text())
-    assert [line[0] for line in lines] == ["displace", "unmagnified"]
+    assert [line[0] for line in lines] == ["twofold", "unmagnified"]
     assert float(lines[0][-1]) == pytest.approx(report["network_ssim"], abs=1e-4)
     assert float(lines[1][-1]) == pytest.approx(report["input_ssim"], abs=1e-4)
     assert 0 < report["input_ssim"] <= 1

@@ -6,11 +6,11 @@ import torch
 from failure import Failure
 from magnifier import networks
 from magnifier.networks.blocks import multiply_in_bfloat16
-from magnifier.networks.displace import sampled_at
 from magnifier.networks.least_squares import GROUPS, _averaged, _pairs, _solved, _summed
+from magnifier.networks.twofold import sampled_at
 
 
-@pytest.mark.parametrize("name", ["displace", "twofold", "proposed"])
+@pytest.mark.parametrize("name", ["twofold", "proposed"])
 def test_the_encoder_is_linear(name: str) -> None:
     network = networks.build(name, blocks=1).double()
     a, b = torch.rand(2, 1, 3, 37, 50, dtype=torch.float64).unbind()
@@ -39,9 +39,8 @@ def test_at_gain_one_motion_adds_nothing(name: str) -> None:
     assert torch.equal(moving, still)
 
 
-@pytest.mark.parametrize("name", ["displace", "twofold"])
-def test_the_gain_changes_nothing_where_nothing_moves(name: str) -> None:
-    network = networks.build(name, blocks=1)
+def test_the_gain_changes_nothing_where_nothing_moves() -> None:
+    network = networks.build("twofold", blocks=1)
     for parameter in network.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     frame = torch.rand(1, 3, 32, 32)
@@ -89,10 +88,10 @@ def test_sampling_moves_the_picture_by_the_displacement() -> None:
 
 
 def test_deepening_keeps_the_function() -> None:
-    shallow = networks.build("displace", blocks=2)
+    shallow = networks.build("twofold", blocks=2)
     for parameter in shallow.parameters():
         parameter.data += 0.02 * torch.randn_like(parameter)
-    deep = networks.deepened(networks.build("displace", blocks=5), shallow.state_dict())
+    deep = networks.deepened(networks.build("twofold", blocks=5), shallow.state_dict())
     reference, current = torch.rand(2, 1, 3, 32, 32).unbind()
     gain = torch.full((1, 1, 1, 1), 7.0)
     assert networks.depth(deep.state_dict()) == 5
@@ -100,5 +99,5 @@ def test_deepening_keeps_the_function() -> None:
 
 
 def test_an_unknown_network_is_told_with_the_known_ones() -> None:
-    with pytest.raises(Failure, match="displace, twofold, proposed, baseline"):
+    with pytest.raises(Failure, match="twofold, proposed, baseline"):
         networks.build("resnet")

@@ -53,15 +53,15 @@ def test_two_processes_learn_what_one_learns_from_the_same_batches_and_go_on(
     train(alone, photographs, 1, steps=3)
     train(together, photographs, 2, steps=3)
     torch.manual_seed(5)
-    start = flat(networks.build("displace", 1).state_dict())
-    one, two = (weights.read(work / "displace/displace.safetensors") for work in (alone, together))
+    start = flat(networks.build("twofold", 1).state_dict())
+    one, two = (weights.read(work / "twofold/twofold.safetensors") for work in (alone, together))
     assert one[1]["steps"] == two[1]["steps"] == "3"
     learned = flat(one[0]) - start
     assert learned.abs().mean() > 0
     assert (flat(two[0]) - flat(one[0])).abs().mean() < 0.02 * learned.abs().mean()
 
     train(together, photographs, 2, steps=5)
-    tensors, facts = weights.read(together / "displace/displace.safetensors")
+    tensors, facts = weights.read(together / "twofold/twofold.safetensors")
     assert facts["steps"] == "5"
     assert (flat(tensors) - flat(two[0])).abs().mean() > 0
 
@@ -71,13 +71,13 @@ def test_quantised_training_is_the_same_by_one_process_and_by_two(
 ) -> None:
     torch.manual_seed(1)
     start = tmp_path / "start.safetensors"
-    network = networks.build("displace", 1)
-    weights.save(start, network.state_dict(), {"network": "displace"})
+    network = networks.build("twofold", 1)
+    weights.save(start, network.state_dict(), {"network": "twofold"})
     found = []
     for processes in (1, 2):
         work = tmp_path / str(processes)
         train(work, photographs, processes, 2, "--quantised", "--start-from", str(start))
-        tensors, facts = weights.read(work / "displace-quantised/displace.safetensors")
+        tensors, facts = weights.read(work / "twofold-quantised/twofold.safetensors")
         assert facts["quantised"] == "yes"
         found.append(tensors)
     for name in ("stream", "inner"):

@@ -77,20 +77,20 @@ def test_finished_weights_are_fine_tuned_kept_and_gone_on_with(tmp_path: Path) -
     scales = [part.log_scale.item() for part in loaded.modules() if isinstance(part, Quantiser)]
     assert len(scales) == 2
     assert all(-15 < scale < 0 for scale in scales), "chosen from what flows"
-    again = Trainer(networks.build("displace", 1), folder, recipe, None)
+    again = Trainer(networks.build("twofold", 1), folder, recipe, None)
     assert again.step == 6
     for key, value in again.average.state_dict().items():
         assert torch.equal(value, loaded.state_dict()[key])
     with pytest.raises(Failure, match="no scales"):
-        Trainer(networks.build("displace", 2), folder, recipe, None)
+        Trainer(networks.build("twofold", 2), folder, recipe, None)
 
 
 def test_eight_bits_and_bfloat16_exclude_each_other(tmp_path: Path) -> None:
     recipe = Recipe(quantised=True, bfloat16=True)
     with pytest.raises(Failure, match="--bfloat16"):
-        Trainer(networks.build("displace", 1), tmp_path, recipe, None)
+        Trainer(networks.build("twofold", 1), tmp_path, recipe, None)
 
 
 def test_nothing_is_quantised_from_random_weights(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="--start-from"):
-        Trainer(networks.build("displace", 1), tmp_path, Recipe(quantised=True), None)
+        Trainer(networks.build("twofold", 1), tmp_path, Recipe(quantised=True), None)

@@ -20,5 +20,5 @@ def test_released_weights_load_and_have_a_card(path: Path) -> None:
 
 
 def test_the_shipped_graph_is_of_the_released_weights() -> None:
-    graph = weights.RELEASED.parents[1] / "export/released/displace.onnx"
-    assert checked(graph).weights_sha256 == sha256(weights.released("displace"))
+    graph = weights.RELEASED.parents[1] / "export/released/twofold.onnx"
+    assert checked(graph).weights_sha256 == sha256(weights.released("twofold"))

@@ -9,7 +9,7 @@ import torch
 
 from failure import Failure
 from magnifier import networks, weights
-from magnifier.networks.displace import sampled_at
+from magnifier.networks.twofold import sampled_at
 from magnifier.pool import Batch, ScenePool
 from magnifier.processes import Processes, T
 from magnifier.training import Recipe, Trainer
@@ -18,7 +18,7 @@ SMALL = Recipe(batch=2, crop_px=32, steps=6, warmup_steps=2)
 
 
 def shallow() -> networks.Magnifier:
-    return networks.build("displace", 1)
+    return networks.build("twofold", 1)
 
 
 class FixedPool(ScenePool):
@@ -82,7 +82,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
 
 def test_a_checkpoint_can_be_deepened_but_not_made_shallower(tmp_path: Path) -> None:
     trained(tmp_path, SMALL, FixedPool())
-    deeper = Trainer(networks.build("displace", 2), tmp_path, SMALL, None)
+    deeper = Trainer(networks.build("twofold", 2), tmp_path, SMALL, None)
     assert deeper.step == 6
     assert networks.depth(deeper.average.state_dict()) == 2
     deeper.save()

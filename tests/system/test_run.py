@@ -158,7 +158,7 @@ def test_the_state_is_retained_and_a_last_will_follows_a_killed_daemon(
     state = State.model_validate_json(late.messages[0].payload)
     assert state.source == str(tmp_path / "bridge.mkv")
     assert state.engine is not None
-    assert "displace" in state.engine
+    assert "twofold" in state.engine
     process.kill()
     wait_until(lambda: states(late) == ["online", "offline"], "the last will arrives")
 

@@ -106,9 +106,9 @@ def test_shapes_that_are_compared_at_equal_cost_cost_the_same() -> None:
 
 
 def test_speed_is_measured_for_every_network() -> None:
-    chosen = {"baseline": small(), "displace": networks.build("displace", 1)}
+    chosen = {"baseline": small(), "twofold": networks.build("twofold", 1)}
     found = speed.frame_s(chosen, 32)
-    assert set(found) == {"baseline", "displace"}
+    assert set(found) == {"baseline", "twofold"}
     assert min(found.values()) > 0
 
 

@@ -21,7 +21,7 @@ from runtime.engine.tensorrt import TensorRtEngine
 @pytest.fixture
 def graph(tmp_path: Path) -> Path:
     """The shipped graph in a folder of its own, with an engine beside it."""
-    graph = tmp_path / "displace-48x32.onnx"
+    graph = tmp_path / "twofold-48x32.onnx"
     shutil.copy(SHIPPED, graph)
     shutil.copy(sidecar_path(SHIPPED), sidecar_path(graph))
     write_plan(graph.with_suffix(".engine"), plan_of(48, 32, OLD), OLD)

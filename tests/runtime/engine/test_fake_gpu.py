@@ -228,7 +228,7 @@ def test_the_gpu_notices(
     told: str,
 ) -> None:
     gpu = installed(monkeypatch, OLD)
-    plan = write_plan(tmp_path / "displace.engine", plan_of(48, 32, OLD), OLD)
+    plan = write_plan(tmp_path / "twofold.engine", plan_of(48, 32, OLD), OLD)
     mistake(monkeypatch)
     with pytest.raises(AssertionError) as caught:
         compare_and_check(plan, gpu)
@@ -243,7 +243,7 @@ def test_the_newer_tensorrt_lacks_what_it_lacks(
 ) -> None:
     for version in (OLD, NEW):
         gpu = installed(monkeypatch, version)
-        plan = write_plan(tmp_path / "displace.engine", plan_of(48, 32, version), version)
+        plan = write_plan(tmp_path / "twofold.engine", plan_of(48, 32, version), version)
         engine = TensorRtEngine(plan)
         assert hasattr(engine._run._engine, removed) == (version == OLD)
         engine.close()

@@ -36,7 +36,7 @@ def copy(tmp_path: Path) -> Path:
 
 def test_the_shipped_graph_says_what_it_is() -> None:
     version = onnxruntime.__version__
-    assert shipped().description == f"displace fp32 in ONNX Runtime {version} on the processor"
+    assert shipped().description == f"twofold fp32 in ONNX Runtime {version} on the processor"
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 22), (33, 47), (62, 41), (8, 8), (9, 31)])

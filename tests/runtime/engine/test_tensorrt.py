@@ -42,7 +42,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, version: str) -> Iterator[FakeGpu]:
 
 @pytest.fixture
 def plan(tmp_path: Path, version: str) -> Path:
-    return write_plan(tmp_path / "displace.engine", plan_of(48, 32, version), version)
+    return write_plan(tmp_path / "twofold.engine", plan_of(48, 32, version), version)
 
 
 def test_its_pictures_are_those_of_onnx_runtime(gpu: FakeGpu, plan: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_network_that_displaces_nothing_runs_as_well(tmp_path: Path, version: 
 @pytest.mark.usefixtures("gpu")
 def test_it_says_what_runs_and_where(plan: Path, version: str) -> None:
     engine = TensorRtEngine(plan)
-    assert engine.description == f"displace fp32 in TensorRT {version} on Orin"
+    assert engine.description == f"twofold fp32 in TensorRT {version} on Orin"
     engine.close()
 
 
@@ -70,10 +70,10 @@ def test_a_plan_that_fell_back_says_so(
     told = "int8 was refused: no implementation for a layer"
     content = plan_of(48, 32, version)
     changed: dict[str, Any] = {"precision": "fp16", "wanted_precision": "int8"}
-    path = tmp_path / "displace.engine"
+    path = tmp_path / "twofold.engine"
     plan = write_plan(path, content, version, fallbacks=(told,), **changed)
     engine = TensorRtEngine(plan)
-    assert engine.description.startswith("displace fp16 in ")
+    assert engine.description.startswith("twofold fp16 in ")
     assert told in caplog.text
     engine.close()
 
@@ -201,7 +201,7 @@ engine.step(picture(), 1.0, AT_ONCE)
 
 @pytest.mark.parametrize("ending", ["", "sys.exit(3)", "raise RuntimeError('in the middle')"])
 def test_everything_is_given_back_when_python_ends(tmp_path: Path, ending: str) -> None:
-    plan = write_plan(tmp_path / "displace.engine", plan_of(48, 32, OLD), OLD)
+    plan = write_plan(tmp_path / "twofold.engine", plan_of(48, 32, OLD), OLD)
     here = Path(__file__).parent
     script = EXIT.format(paths=[str(here), str(here.parents[2])], plan=str(plan), ending=ending)
     done = subprocess.run(
@@ -234,7 +234,7 @@ def made_and_used(plan: Path) -> None:
 def test_each_call_that_fails_is_named_and_everything_is_given_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    plan = write_plan(tmp_path / "displace.engine", plan_of(48, 32, OLD), OLD)
+    plan = write_plan(tmp_path / "twofold.engine", plan_of(48, 32, OLD), OLD)
     healthy = installed(monkeypatch, OLD)
     made_and_used(plan)
     calls = healthy.calls[: healthy.calls.index("cuStreamSynchronize") - 1]  # the rest frees
@@ -254,7 +254,7 @@ def test_each_call_that_fails_is_named_and_everything_is_given_back(
 
 
 def test_too_little_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    plan = write_plan(tmp_path / "displace.engine", plan_of(48, 32, OLD), OLD)
+    plan = write_plan(tmp_path / "twofold.engine", plan_of(48, 32, OLD), OLD)
     healthy = installed(monkeypatch, OLD)
     TensorRtEngine(plan).close()
     gpu = installed(monkeypatch, OLD)
@@ -272,7 +272,7 @@ def test_too_little_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_an_engine_is_loaded_as_the_build_puts_it_there(
     plan: Path, tmp_path: Path, version: str
 ) -> None:
-    graph = Wanted("displace", (48, 32), "fp32").graph(tmp_path, "fp32")
+    graph = Wanted("twofold", (48, 32), "fp32").graph(tmp_path, "fp32")
     shutil.copy(SHIPPED, graph)
     shutil.copy(sidecar_path(SHIPPED), sidecar_path(graph))
     publish(graph.with_suffix(".engine"), plan.read_bytes(), checked_engine(plan))

@@ -28,7 +28,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGpu]:
 
 def plan_in(folder: Path, **changed: Any) -> Path:
     """For 48x32 px; ``changed`` are facts of the sidecar."""
-    return write_plan(folder / "displace.engine", plan_of(48, 32, OLD), OLD, **changed)
+    return write_plan(folder / "twofold.engine", plan_of(48, 32, OLD), OLD, **changed)
 
 
 def refused(plan: Path) -> str:
@@ -57,7 +57,7 @@ def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
         (
             {"tensorrt_version": "10.16.2.10"},
             "was built with TensorRT 10.16.2.10 on sm_87 (Orin), this is TensorRT 10.3.0.30 on "
-            "sm_87 (Orin); build it again: tremorscope build --model displace --size 48x32 "
+            "sm_87 (Orin); build it again: tremorscope build --model twofold --size 48x32 "
             "--precision fp32 --graphs /",
         ),
         (
@@ -120,7 +120,7 @@ def test_a_plan_of_another_graph_than_the_one_beside_it_is_refused(tmp_path: Pat
     TensorRtEngine(plan).close()
     graph.write_bytes(b"another graph")
     assert (
-        f"was built from a graph with SHA-256 {sha256(SHIPPED)[:12]}..., displace.onnx beside it "
+        f"was built from a graph with SHA-256 {sha256(SHIPPED)[:12]}..., twofold.onnx beside it "
         f"has {sha256(graph)[:12]}..."
     ) in refused(plan)
 
@@ -129,7 +129,7 @@ def test_a_plan_of_another_graph_than_the_one_beside_it_is_refused(tmp_path: Pat
 def test_a_plan_that_tensorrt_refuses_is_told_with_its_words(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    plan = write_plan(tmp_path / "displace.engine", b"no plan", OLD)
+    plan = write_plan(tmp_path / "twofold.engine", b"no plan", OLD)
     sentence = refused(plan)
     assert sentence.startswith(f"{plan}: TensorRT cannot load the plan (IRuntime::deserialize")
     assert "magicTag" in caplog.text
@@ -151,7 +151,7 @@ def test_a_plan_whose_tensors_do_not_fit_is_refused(
     gpu: FakeGpu, tmp_path: Path, tensor: dict[str, Any], told: str
 ) -> None:
     content = plan_of(48, 32, OLD, **tensor)
-    assert told in refused(write_plan(tmp_path / "displace.engine", content, OLD))
+    assert told in refused(write_plan(tmp_path / "twofold.engine", content, OLD))
     assert "cuMemAlloc" not in gpu.calls
 
 
@@ -166,7 +166,7 @@ def test_without_tensorrt_it_says_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(Failure, match=r"python3-libnvinfer.*--system-site-packages"):
-        TensorRtEngine(tmp_path / "displace.engine")
+        TensorRtEngine(tmp_path / "twofold.engine")
 
 
 def test_without_pycuda_it_says_how_to_get_it(
@@ -175,7 +175,7 @@ def test_without_pycuda_it_says_how_to_get_it(
     installed(monkeypatch, OLD)
     monkeypatch.setitem(sys.modules, "pycuda", None)
     with pytest.raises(Failure, match=r"nvcc on PATH .* CPATH .* LIBRARY_PATH"):
-        TensorRtEngine(tmp_path / "displace.engine")
+        TensorRtEngine(tmp_path / "twofold.engine")
 
 
 def test_pycuda_without_the_gpus_driver_says_so(
@@ -190,6 +190,6 @@ def test_pycuda_without_the_gpus_driver_says_so(
     monkeypatch.setitem(sys.modules, "pycuda", package)
     monkeypatch.delitem(sys.modules, "pycuda.driver")
     with pytest.raises(Failure) as failure:
-        TensorRtEngine(tmp_path / "displace.engine")
+        TensorRtEngine(tmp_path / "twofold.engine")
     assert str(failure.value).startswith(f"pycuda cannot be loaded ({lack}); ")
     assert "--runtime nvidia" in str(failure.value)
