@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from atomic_file import replaced
 from calibration.ranges import Ranges
+from export import golden
 from export.agreement import Agreement
 from export.artifact import Parity, Precision, Sidecar, sha256, write_sidecar
 from export.eight_bits import in_eight_bits
@@ -26,6 +27,7 @@ SMALLEST_PX = 16
 PARITY_FRAMES = 17
 """Of each mode."""
 PARITY_GAIN = 20.0
+GOLDEN_PX = (192, 128)
 ALLOWED_DIFFERENCE = 1.0
 """Grey levels, in full precision: a value that lies at a rounding's edge may fall to either side."""
 LEAST_SSIM: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.98}
@@ -65,6 +67,8 @@ def export(
     if precision != "fp32":
         parts.append(precision)
     path = out / f"{'-'.join(parts)}.onnx"
+    if size_px is None and precision == "fp32":
+        golden.store(golden.golden_path(path), *golden_pictures(streaming))
     with replaced(path) as scratch:
         onnx.save(model, scratch)
     sidecar = Sidecar(
@@ -197,6 +201,23 @@ def compare(
         gain_error=agreement.gain_error,
         largest_displacement_difference_px=max(off_px, default=None),
     )
+
+
+def golden_pictures(
+    streaming: StreamingMagnifier,
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+    """Frames, and what torch shows of them."""
+    frames = moving_texture(GOLDEN_PX, golden.FRAMES)
+    states = [torch.zeros(_state_shape(streaming, *frames[0].shape[:2]))] * 2
+    shown = []
+    for number, frame in enumerate(frames):
+        gain, follow = (golden.GAIN, golden.FOLLOW) if number else FIRST
+        with torch.inference_mode():
+            magnified, *states = streaming(
+                torch.from_numpy(frame), torch.tensor([gain]), torch.tensor(follow), *states[:2]
+            )
+        shown.append(magnified.numpy())
+    return frames, shown
 
 
 def moving_texture(size_px: tuple[int, int], frames: int) -> list[NDArray[np.uint8]]:

@@ -131,6 +131,21 @@ def schema(
 
 
 @app.command()
+def selftest(
+    engines: Annotated[
+        Path | None, typer.Option(help="Folder of engines that tremorscope build made here.")
+    ] = None,
+) -> None:
+    """Hold the engines on this device against golden pictures, time them, and say which to use."""
+    from rich.console import Console
+
+    from runtime.engine.selftest import selftest as hold
+
+    if not hold(engines, Console()):
+        raise Failure("an engine does not show what it should; report the table above")
+
+
+@app.command()
 def bench(
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in px.")] = "384x384",
     frames: Annotated[int, typer.Option(min=10, help="Frames of each of the runs.")] = 40,
