@@ -2,11 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from failure import Failure
+
+if TYPE_CHECKING:
+    from export.artifact import Precision
 
 app = typer.Typer()
 
@@ -33,16 +36,11 @@ def export(
     ] = None,
 ) -> None:
     """Write a network as the streaming ONNX graph that devices run."""
-    from typing import get_args
-
     from calibration import ranges as stored
-    from export.artifact import Precision
     from export.onnx_graph import export as write
     from magnifier.weights import released
 
-    chosen = next((each for each in get_args(Precision) if each == precision), None)
-    if chosen is None:
-        raise Failure(f"--precision {precision}: choose from {', '.join(get_args(Precision))}")
+    chosen = precision_named(precision)
     measured = None
     if chosen == "int8":
         measured = stored.read(ranges or released_ranges(model))
@@ -139,18 +137,25 @@ def build(
 
     size_px = size_in_px(size)
     assert size_px is not None
-    known = {name: name for name in engine_builder.CHAIN}
-    if precision not in known:
-        raise Failure(f"--precision {precision}: choose from: {', '.join(known)}")
     built = engine_builder.build(
         engine_builder.installed_tensorrt(),
         this_device(),
-        engine_builder.Wanted(model, size_px, known[precision]),
+        engine_builder.Wanted(model, size_px, precision_named(precision)),
         graphs,
         out,
         BuildProgress(Console()),
     )
     typer.echo(engine_builder.summary(built))
+
+
+def precision_named(text: str) -> "Precision":
+    """Raises Failure for a name that is no precision."""
+    from export.artifact import Precision
+
+    for precision in get_args(Precision):
+        if text == precision:
+            return cast("Precision", precision)
+    raise Failure(f"--precision {text}: choose from: {', '.join(get_args(Precision))}")
 
 
 def size_in_px(text: str | None) -> tuple[int, int] | None:
