@@ -1,0 +1,145 @@
+"""``python -m benchmarks.precisions --scenes heldout``: what half precision and eight bits cost.
+
+Every released network's graphs in ONNX Runtime, eight bits as the float arithmetic that they stand for,
+on scenes with exact truth. Writes PRECISIONS.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, median
+from typing import Annotated, get_args
+
+import numpy as np
+import typer
+from rich.progress import track
+
+from atomic_file import replaced
+from calibration import ranges
+from export.artifact import Precision, sha256
+from export.commands import released_ranges
+from export.graph_session import GraphSession, Run
+from export.onnx_graph import in_precision, simplified, traced
+from export.streaming import StreamingMagnifier
+from machine import processor
+from magnifier import motion_tests, scene_folder, weights
+from magnifier.evaluation import similarity
+from magnifier.markdown import table
+from magnifier.photographs import Picture, load
+
+PAGE = Path(__file__).with_name("PRECISIONS.md")
+TRIAL_PX = 256
+TRIALS = 3
+"""Pictures of each pair of gain and motion."""
+Method = Callable[[Picture, Picture, float], Picture]
+
+
+@dataclass(slots=True)
+class Found:
+    """Of one network in one precision."""
+
+    ssim: list[float] = field(default_factory=list)
+    gains: list[float] = field(default_factory=list)
+
+
+def methods(network: str) -> dict[Precision, Method]:
+    """The graphs of a released network, each as a method that shows the motion of two frames."""
+    path = weights.released(network)
+    streaming = StreamingMagnifier(weights.load_network(path)).eval()
+    model = simplified(traced(streaming), streaming, None)
+    measured = ranges.read(released_ranges(network))
+    stride = streaming.network.encoder_stride
+
+    def of(precision: Precision) -> Method:
+        session = GraphSession(in_precision(model, precision, measured, sha256(path)), stride)
+
+        def magnify(reference: Picture, current: Picture, gain: float) -> Picture:
+            (outputs,) = session.play(Run([reference, current], gain))
+            shown: Picture = outputs["magnified"]
+            return shown
+
+        return magnify
+
+    return {precision: of(precision) for precision in get_args(Precision)}
+
+
+def measure(network: str, scenes: Path, photographs: Path) -> dict[Precision, Found]:
+    """SSIM of every scene, and the achieved gain of every pair of gain and motion."""
+    shown = methods(network)
+    found = {precision: Found() for precision in shown}
+    for scene in track(scene_folder.read(scenes), f"{network}: scenes"):
+        reference, current, truth = scene.pictures()
+        for precision, method in shown.items():
+            picture = method(reference, current, scene.gain)
+            found[precision].ssim.append(similarity(picture, truth))
+    pictures = load(photographs, held_out=True)
+    for place, (gain, motion_px) in enumerate(
+        track(motion_tests.gain_grid(), f"{network}: achieved gain")
+    ):
+        achieved: dict[Precision, list[float]] = {precision: [] for precision in shown}
+        for number in range(TRIALS):
+            trial = motion_tests.trial(
+                pictures,
+                TRIAL_PX,
+                motion_px=motion_px,
+                gain=gain,
+                noise=motion_tests.USUAL_NOISE,
+                random=np.random.default_rng((1, place, number)),
+            )
+            for precision, method in shown.items():
+                picture = method(trial.reference, trial.current, gain)
+                achieved[precision].append(motion_tests.achieved_gain(picture, trial))
+        for precision, gains in achieved.items():
+            found[precision].gains.append(median(gains))
+    return found
+
+
+def row(network: str, precision: Precision, found: dict[Precision, Found]) -> list[str]:
+    """A line of the table: beside full precision."""
+    full, coarse = found["fp32"], found[precision]
+    errors = [
+        abs(other / exact - 1)
+        for exact, other in zip(full.gains, coarse.gains, strict=True)
+        if np.isfinite(exact) and np.isfinite(other)
+    ]
+    return [
+        network,
+        precision,
+        f"{fmean(coarse.ssim):.4f}",
+        f"{fmean(coarse.ssim) - fmean(full.ssim):+.4f}",
+        f"{fmean(errors):.2%}",
+        f"{max(errors):.2%}",
+        f"{len(errors)} of {len(full.gains)}",
+    ]
+
+
+def main(
+    scenes: Annotated[Path, typer.Option(help="Folder written by: tremorscope scenes.")],
+    photographs: Annotated[Path, typer.Option()] = Path("work/photographs"),
+) -> None:
+    """Measure all released networks and write the page."""
+    rows: list[list[str]] = []
+    for path in sorted(weights.RELEASED.glob("*.safetensors")):
+        found = measure(path.stem, scenes, photographs)
+        rows += [row(path.stem, precision, found) for precision in found]
+    header = ["network", "precision", "SSIM", "change", "gain off, mean", "worst", "recognised"]
+    count = len(scene_folder.read(scenes))
+    with replaced(PAGE) as scratch:
+        scratch.write_text(
+            f"""# What half precision and eight bits cost
+
+Written by `python -m benchmarks.precisions` on {processor()}: {count} held-out scenes of 384x384; achieved
+gain of {len(motion_tests.gain_grid())} pairs of gain (2 to 50) and motion (.05 to 1 px), the median of
+{TRIALS} pictures each, against what full precision achieves on the same pictures. Graphs in ONNX Runtime
+with their Q/DQ pairs as float arithmetic: measured on no Jetson.
+
+{table(header, rows)}
+
+"recognised": pairs whose moving part can be registered in both precisions' pictures.
+""",
+            encoding="utf-8",
+        )
+
+
+if __name__ == "__main__":
+    typer.run(main)
