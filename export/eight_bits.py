@@ -31,16 +31,19 @@ def deep_layers(model: onnx.ModelProto) -> list[str]:
     return [name for name in names if name.startswith("decoder.")]
 
 
-def in_eight_bits(model: onnx.ModelProto, reaches: Mapping[str, float]) -> onnx.ModelProto:
+def in_eight_bits(
+    model: onnx.ModelProto, reaches: Mapping[str, float], *, rounded_stream: bool = False
+) -> onnx.ModelProto:
     """A copy of ``model`` (of ``halved``) with the layers that ``reaches`` names in eight bits.
 
-    ``reaches`` has, by layer, the absolute value that its input's scale reaches; more is clipped.
+    ``reaches`` has, by layer, the absolute value that its input's scale reaches; more is clipped. With
+    ``rounded_stream``, blocks add to what their first convolution reads, as networks learn to bear that
+    were fine-tuned in eight bits.
     """
     model = onnx.ModelProto.FromString(model.SerializeToString())
     graph = model.graph
     constants = {each.name: each for each in graph.initializer}
     nodes: list[onnx.NodeProto] = []
-    used: set[str] = set()
 
     def constant(name: str, values: NDArray[np.generic]) -> str:
         graph.initializer.append(numpy_helper.from_array(values, name))
@@ -71,14 +74,27 @@ def in_eight_bits(model: onnx.ModelProto, reaches: Mapping[str, float]) -> onnx.
             )
             node.input[0], node.input[1] = coarse, f"{layer}.weight_coarse"
         nodes.append(node)
-        used.update(node.input)
-    for made in nodes:
-        used.update(made.input)
+    if rounded_stream:
+        _add_to_what_is_read(nodes)
+    used = {name for node in nodes for name in node.input}
     kept = [each for each in graph.initializer if each.name in used]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
     graph.initializer.extend(kept)
     return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+
+
+def _add_to_what_is_read(nodes: list[onnx.NodeProto]) -> None:
+    """Every sum takes the rounded tensor where its block's first convolution does."""
+    rounded = {
+        node.input[0]: node.output[0].replace(".input_codes", ".input_coarse")
+        for node in nodes
+        if node.op_type == "QuantizeLinear" and node.output[0].endswith(".first.input_codes")
+    }
+    for node in nodes:
+        if node.op_type == "Add":
+            for place, name in enumerate(node.input):
+                node.input[place] = rounded.get(name, name)
 
 
 def _scale(reach: NDArray[np.float64]) -> NDArray[np.float16]:

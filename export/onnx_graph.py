@@ -21,6 +21,7 @@ from export.qdq_linter import faults
 from export.streaming import DISPLACEMENT, INPUTS, StreamingMagnifier, output_names
 from failure import Failure
 from magnifier import weights
+from magnifier.networks.quantised import in_float, reaches
 from magnifier.onnx_export import exported
 
 SMALLEST_PX = 16
@@ -49,16 +50,18 @@ def export(
     torch gives.
     """
     network = weights.load_network(weights_path)
-    if weights.is_quantised(weights.read(weights_path)[1]):
-        raise Failure(
-            f"{weights_path}: was trained to imitate eight bits, which this command would write as "
-            "float arithmetic; export the weights that it was fine-tuned from"
-        )
     digest = sha256(weights_path)
     streaming = StreamingMagnifier(network).eval()
-    model = in_precision(
-        simplified(traced(streaming), streaming, size_px), precision, ranges, digest
-    )
+    if weights.is_quantised(weights.read(weights_path)[1]):
+        if precision != "int8":
+            raise Failure(
+                f"{weights_path}: was fine-tuned for eight bits; write it with --precision int8, or "
+                "export the weights that it was fine-tuned from"
+            )
+        model, ranges = learned_eight_bits(streaming, size_px), None
+    else:
+        model = simplified(traced(streaming), streaming, size_px)
+        model = in_precision(model, precision, ranges, digest)
     parity = compare(streaming, model, size_px or (192, 160))
     _check(parity, precision, weights_path)
     parts = [network.name]
@@ -103,11 +106,27 @@ def in_precision(
                 f"{weights_sha256[:12]}...; measure them again with: tremorscope quantize"
             )
         model = in_eight_bits(model, ranges.reaches)
-        wrong = faults(model)
-        if wrong:
-            raise Failure(f"the eight-bit graph would not be fused: {'; '.join(wrong)}")
+        _lint(faults(model))
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def learned_eight_bits(
+    streaming: StreamingMagnifier, size_px: tuple[int, int] | None
+) -> onnx.ModelProto:
+    """The graph of a network that was fine-tuned in eight bits, residual stream included."""
+    network = streaming.network
+    plain = StreamingMagnifier(in_float(network)).eval()
+    model = halved(simplified(traced(plain), plain, size_px))
+    model = in_eight_bits(model, reaches(network), rounded_stream=True)
+    _lint(faults(model, rounded_stream=True))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _lint(found: list[str]) -> None:
+    if found:
+        raise Failure(f"TensorRT would not fuse the eight-bit graph: {'; '.join(found)}")
 
 
 def _check(parity: Parity, precision: Precision, source: Path) -> None:

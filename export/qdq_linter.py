@@ -10,13 +10,17 @@ LEAST_CHANNELS = 16
 """TensorRT's eight-bit kernels pad fewer channels, and lose what eight bits win."""
 
 
-def faults(model: onnx.ModelProto) -> list[str]:
-    """One sentence for each thing that keeps TensorRT from fusing, or that its parser refuses."""
-    return list(_Linter(model.graph).faults())
+def faults(model: onnx.ModelProto, *, rounded_stream: bool = False) -> list[str]:
+    """One sentence for each thing that keeps TensorRT from fusing, or that its parser refuses.
+
+    Only where a network was trained so (``rounded_stream``) may sums read rounded values.
+    """
+    return list(_Linter(model.graph, rounded_stream).faults())
 
 
 class _Linter:
-    def __init__(self, graph: onnx.GraphProto) -> None:
+    def __init__(self, graph: onnx.GraphProto, rounded_stream: bool) -> None:
+        self._rounded_stream = rounded_stream
         self._nodes = list(graph.node)
         self._constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
         self._makers = {name: node for node in graph.node for name in node.output}
@@ -51,8 +55,10 @@ class _Linter:
             for reader in self._readers.get(node.output[0], []):
                 if reader.op_type != "DequantizeLinear":
                     yield f"{source}: is read as codes by a {reader.op_type}"
-        elif any(reader.op_type != "Conv" for reader in self._readers.get(node.output[0], [])):
-            yield f"{source}: rounded values flow past the convolution they were rounded for"
+        else:
+            readers = {reader.op_type for reader in self._readers.get(node.output[0], [])}
+            if not readers <= ({"Conv", "Add"} if self._rounded_stream else {"Conv"}):
+                yield f"{source}: rounded values flow past the convolution they were rounded for"
 
     def _of_convolution(self, node: onnx.NodeProto) -> Iterator[str]:
         dequantised = [self._is_dequantised(name) for name in node.input]

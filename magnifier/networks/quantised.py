@@ -6,6 +6,7 @@ them; those of what flows are learned, with the gradient of LSQ (Esser et al., "
 Quantization", ICLR 2020) to their logarithm.
 """
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -65,6 +66,29 @@ def quantised(network: Magnifier) -> Magnifier:
     blocks = [QuantisedBlock(cast(ResidualBlock, block)) for block in network.decoder]
     network.decoder = Stack(*blocks)
     return network
+
+
+def in_float(network: Magnifier) -> Magnifier:
+    """A copy of a quantised network whose blocks round nothing."""
+    network = copy.deepcopy(network)
+    network.decoder = Stack(*(_in_float(cast(QuantisedBlock, block)) for block in network.decoder))
+    return network
+
+
+def reaches(network: Magnifier) -> dict[str, float]:
+    """By convolution, such as "decoder.3.first", the largest value that its input's scale reaches."""
+    found = {}
+    for number, block in enumerate(network.decoder):
+        assert isinstance(block, QuantisedBlock)
+        for name, quantiser in (("first", block.stream), ("second", block.inner)):
+            found[f"decoder.{number}.{name}"] = LARGEST * quantiser.log_scale.exp().item()
+    return found
+
+
+def _in_float(block: QuantisedBlock) -> ResidualBlock:
+    plain = ResidualBlock(block.first.in_channels)
+    plain.first, plain.second = block.first, block.second
+    return plain
 
 
 @contextmanager

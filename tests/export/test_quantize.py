@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import cv2
+import onnx
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from export.onnx_graph import export, moving_texture
 from export.quantize import quantize
 from failure import Failure
 from magnifier import networks, weights
+from magnifier.networks.quantised import fitting
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,25 @@ def test_ranges_of_other_weights_are_refused(stored: Path, scenes: Path, tmp_pat
         export(other, tmp_path, (64, 48), "int8", measured)
     with pytest.raises(Failure, match="eight bits need measured ranges"):
         export(stored, tmp_path, (64, 48), "int8")
+
+
+def test_a_network_fine_tuned_in_eight_bits_keeps_its_rounded_stream(
+    stored: Path, tmp_path: Path
+) -> None:
+    network = networks.quantised(weights.load_network(stored))
+    frames = torch.rand(2, 1, 3, 48, 64) * 2 - 1
+    with fitting(network):
+        network(frames[0], frames[1], torch.full((1, 1, 1, 1), 20.0))
+    path = tmp_path / "eight.safetensors"
+    weights.save(path, network.state_dict(), {"network": "twofold", "quantised": "yes"})
+    written, sidecar = export(path, tmp_path, (64, 48), "int8")
+    assert sidecar.parity is not None
+    assert sidecar.parity.ssim > 0.999  # torch rounds as the graph does, but for its half precision
+    nodes = onnx.load(written).graph.node
+    sums = [node for node in nodes if node.op_type == "Add"]
+    assert sum("decoder.0.first.input_coarse" in node.input for node in sums) == 1
+    with pytest.raises(Failure, match="was fine-tuned for eight bits"):
+        export(path, tmp_path, (64, 48))
 
 
 def test_without_frames_and_with_too_few_it_is_refused(stored: Path, tmp_path: Path) -> None:
