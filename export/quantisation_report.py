@@ -10,6 +10,9 @@ from export.agreement import Agreement
 from export.quantisation import LARGEST_GAIN_ERROR, LEAST_SSIM, Quantised
 from magnifier.markdown import table
 
+HIGHEST_DB = 80.0
+"""Shown: a layer that nothing passed through has no noise at all."""
+
 
 def write(page: Path, found: Quantised, ranges: Ranges, command: str) -> None:
     """Write ``page`` and, beside it, a plot of the layers."""
@@ -27,8 +30,9 @@ def write(page: Path, found: Quantised, ranges: Ranges, command: str) -> None:
     ]
     text = f"""# {ranges.network} in eight bits
 
-Written by `{command}`. Frames: {ranges.source}; half of them to choose scales from, the other half to
-judge by. Weights {ranges.weights_sha256[:12]}, frames {ranges.frames_sha256[:12]}.
+Written by `{command}`.
+Frames: {ranges.source}; half of them to choose scales from, the other half to judge by.
+Weights {ranges.weights_sha256[:12]}, frames {ranges.frames_sha256[:12]}.
 
 Against the pictures of full precision in ONNX Runtime; eight bits are computed as the float arithmetic
 that they stand for. "Gain" is by how much more or less motion is shown. Accepted are an SSIM of at least
@@ -83,6 +87,7 @@ def _plot(path: Path, found: Quantised) -> None:
             axes.bar(places, heights, color=colour, label=f"runs in {precision}")
     axes.set_xlabel("convolution of the deep decoder, in order")
     axes.set_ylabel("signal to noise in eight bits (dB)")
+    axes.set_ylim(0, HIGHEST_DB)
     axes.grid(axis="y", alpha=0.3)
     axes.legend()
     with replaced(path) as scratch:

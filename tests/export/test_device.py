@@ -118,7 +118,7 @@ def test_the_command_builds_and_says_what_it_built(
     path = tmp_path / "engines" / "twofold-64x36-fp16.engine"
     assert f"{path}: fp16 for Orin, 0.0 MB, built in 0 s. Convolutions: 1 in fp16." in done.output
     done = CliRunner().invoke(app, [*command, "--precision", "fp8"])
-    assert str(done.exception) == "--precision fp8: choose from: int8, fp16, fp32"
+    assert str(done.exception) == "--precision fp8: choose from: fp32, fp16, int8"
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     done = CliRunner().invoke(app, command)
     assert "comes with JetPack 6.1 or newer" in str(done.exception)
