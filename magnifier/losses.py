@@ -15,8 +15,6 @@ DISPLACEMENT_KNEE_PX = 0.1
 """Below this an error of the displacement counts by its square."""
 LEAST_DISPLACEMENT_PX = 0.5
 """Errors count in proportion to the displacement and this: what an error of the gain is measured by."""
-ABSOLUTE_SHARE = 0.2
-"""And by this much in pixels, or several pixels of motion at a low gain would hardly count."""
 SEPARATION_WEIGHT = 0.1
 
 
@@ -58,11 +56,11 @@ def task_loss(network: Magnifier, batch: Batch) -> Losses:
 
 
 def displacement_loss(displacement_px: Tensor, batch: Batch) -> Tensor:
-    """The error of the displacement, most of all relative to its length."""
+    """The error of the displacement, relative to its length."""
     truth_px = batch.fine_displacement_px()
     error = F.smooth_l1_loss(displacement_px, truth_px, beta=DISPLACEMENT_KNEE_PX, reduction="none")
     length_px = truth_px.square().sum(dim=1, keepdim=True).sqrt()
-    return (error * (1 / (length_px + LEAST_DISPLACEMENT_PX) + ABSOLUTE_SHARE)).mean()
+    return (error / (length_px + LEAST_DISPLACEMENT_PX)).mean()
 
 
 def separation_loss(
