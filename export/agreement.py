@@ -1,12 +1,11 @@
 """How alike two ways of computing the same magnified pictures are."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
-
-from magnifier.evaluation import similarity
 
 Picture = NDArray[np.uint8]
 
@@ -15,6 +14,8 @@ Picture = NDArray[np.uint8]
 class Agreement:
     """Fed with one frame after the other; ``expected`` and ``found`` are what both show of ``frame``."""
 
+    similarity: Callable[[Picture, Picture], float] | None = None
+    """SSIM of two pictures; a device has none."""
     largest_difference: float = 0.0
     """Grey levels."""
     _differences: list[float] = field(default_factory=list)
@@ -27,7 +28,8 @@ class Agreement:
         difference = np.abs(expected.astype(np.int16) - found)
         self.largest_difference = max(self.largest_difference, float(difference.max()))
         self._differences.append(float(difference.mean()))
-        self._similarities.append(similarity(found, expected))
+        if self.similarity is not None:
+            self._similarities.append(self.similarity(found, expected))
         change = (expected.astype(np.int16) - frame).astype(np.float64)
         self._shared += float((change * (found.astype(np.int16) - frame)).sum())
         self._expected += float(np.square(change).sum())

@@ -49,7 +49,7 @@ class GraphSession:
         )
         self._names = [each.name for each in self._session.get_outputs()]
         (states,) = (each for each in self._session.get_inputs() if each.name == "fast")
-        self._declared: list[Any] = states.shape
+        self._channels: int = states.shape[1]
         self._stride = encoder_stride
         self._states: list[NDArray[np.float32]] = []
 
@@ -65,10 +65,7 @@ class GraphSession:
     def begin(self, frame: NDArray[np.uint8]) -> Outputs:
         """The first frame of a run, which fills the states."""
         height, width = frame.shape[:2]
-        cells = (-(-height // self._stride), -(-width // self._stride))
-        # A graph of one size says its states' size; the baseline rounds up to whole cells of 4 px.
-        sides = zip(self._declared[2:], cells, strict=True)
-        shape = (1, self._declared[1], *(a if isinstance(a, int) else b for a, b in sides))
+        shape = (1, self._channels, -(-height // self._stride), -(-width // self._stride))
         self._states = [np.zeros(shape, np.float32), np.zeros(shape, np.float32)]
         gain, follow = FIRST
         return self.step(frame, gain, follow)

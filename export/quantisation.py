@@ -16,6 +16,7 @@ from export.agreement import Agreement
 from export.eight_bits import deep_layers, in_eight_bits, layer_name
 from export.graph_session import GraphSession, Run
 from export.half_precision import halved
+from magnifier.evaluation import similarity
 
 LEAST_SSIM = 0.99
 """Against the pictures of full precision."""
@@ -98,7 +99,7 @@ def excess(found: Agreement) -> float:
 
 def agreement(exact: GraphSession, coarse: GraphSession, runs: Sequence[Run]) -> Agreement:
     """Both graphs on every run, each with states of its own."""
-    found = Agreement()
+    found = Agreement(similarity)
     for run in runs:
         pairs = zip(run.frames[1:], exact.play(run), coarse.play(run), strict=True)
         for frame, expected, shown in pairs:

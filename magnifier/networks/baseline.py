@@ -1,7 +1,6 @@
 """The network that the poster starts from."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from magnifier.networks.blocks import Padding, Stack, doubled, stack
@@ -50,7 +49,7 @@ class Baseline(Magnifier):
         self.redraw = _convolution(CHANNELS, 3, 7)
 
     def encode(self, frame: Tensor) -> Encoded:
-        features, texture = self.encoder(_padded(frame))
+        features, texture = self.encoder(frame)
         return Encoded(frame, features, texture)
 
     def magnify(self, current: Encoded, difference: Tensor, gain: Tensor) -> tuple[Tensor, None]:
@@ -58,7 +57,10 @@ class Baseline(Magnifier):
         assert texture is not None
         height, width = frame.shape[-2:]
         features = features + self.manipulator(difference, gain)
-        both = torch.cat([self.texture_up(doubled(texture)), features], dim=1)
+        # Odd sizes were rounded up when they were halved.
+        rows, columns = features.shape[-2:]
+        fine_texture = self.texture_up(doubled(texture))[..., :rows, :columns]
+        both = torch.cat([fine_texture, features], dim=1)
         x = self.leave(self.decoder(self.enter(both)))
         x = self.redraw(self.fine(doubled(x)))
         return x[..., :height, :width], None
@@ -107,9 +109,3 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.
     return nn.Conv2d(
         inputs, outputs, kernel, stride=stride, padding=kernel // 2, padding_mode=REFLECT
     )
-
-
-def _padded(frame: Tensor) -> Tensor:
-    """To multiples of the stride, at the right and the bottom."""
-    height, width = frame.shape[-2:]
-    return F.pad(frame, (0, -width % STRIDE, 0, -height % STRIDE), mode=REFLECT)

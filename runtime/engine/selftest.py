@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from export import golden
+from export.agreement import Agreement
 from export.artifact import checked_engine
 from machine import processor
 from runtime.engine import Engine
@@ -124,19 +125,16 @@ def _resized(frame: Picture, size_px: tuple[int, int]) -> Picture:
 def line(engine: Engine, frames: list[Picture], expected: list[Picture]) -> Line:
     """What ``engine`` shows of ``frames``, held against what it should."""
     found, frame_s = _played(engine, frames)
-    apart, shared, whole = [], 0.0, 0.0
+    agreement = Agreement()
     for frame, right, shown in zip(frames, expected, found, strict=True):
-        apart.append(np.abs(right.astype(np.int16) - shown))
-        change = (right.astype(np.int16) - frame).astype(np.float64)
-        shared += float((change * (shown.astype(np.int16) - frame)).sum())
-        whole += float(np.square(change).sum())
+        agreement.add(frame, right, shown)
     height_px, width_px = frames[0].shape[:2]
     return Line(
         engine=engine.description,
         size_px=(width_px, height_px),
-        largest_difference=float(max(each.max() for each in apart)),
-        mean_difference=float(np.mean([each.mean() for each in apart])),
-        gain_error=shared / whole - 1 if whole else 0.0,
+        largest_difference=agreement.largest_difference,
+        mean_difference=agreement.mean_difference,
+        gain_error=agreement.gain_error,
         frame_s=frame_s,
     )
 

@@ -16,6 +16,7 @@ from export.qdq_linter import faults
 from export.quantisation import agreement, collected, excess, quantised
 from export.streaming import StreamingMagnifier
 from magnifier import networks
+from magnifier.evaluation import similarity
 
 NAMES = ("twofold", "proposed", "baseline")
 RUNS = [Run(moving_texture((64, 48), 4), gain) for gain in (5.0, 20.0, 10.0, 20.0)]
@@ -198,7 +199,7 @@ def test_agreement_tells_how_much_of_the_motion_is_shown() -> None:
     random = np.random.default_rng(1)
     frame = random.integers(60, 190, (24, 32, 3)).astype(np.uint8)
     change = random.integers(-40, 40, frame.shape)
-    found = Agreement()
+    found = Agreement(similarity)
     found.add(frame, (frame + change).astype(np.uint8), (frame + change // 2).astype(np.uint8))
     assert found.frames == 1
     assert found.gain_error == pytest.approx(-0.5, abs=0.02)

@@ -27,6 +27,9 @@ def test_every_size_comes_back_as_it_went_in(name: str, size: tuple[int, int]) -
     frame = torch.rand(1, 3, *size)
     output, _ = network(frame, frame, torch.ones(1, 1, 1, 1))
     assert output.shape == frame.shape
+    stride = network.encoder_stride
+    cells = [-(-side // stride) for side in size]
+    assert list(network.encode(frame).features.shape) == [1, 32, *cells]
 
 
 @pytest.mark.parametrize("name", list(networks.NETWORKS))
