@@ -4,6 +4,7 @@ import hashlib
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from calibration import frames as calibration_frames
@@ -58,7 +59,7 @@ def quantize(
     network = stored_weights.load_network(weights)
     path = out / f"{network.name}.ranges.json"
     weights_sha256, frames_sha256 = sha256(weights), digest(runs)
-    if path.is_file():
+    with suppress(Failure):  # none, or a damaged one: it is written anew
         before = stored.read(path)
         if (before.weights_sha256, before.frames_sha256) == (weights_sha256, frames_sha256):
             return f"{path}: measured with these weights on these frames before, left as it is"

@@ -68,6 +68,8 @@ def test_the_same_weights_and_frames_are_measured_once(
     told: list[str] = []
     assert "left as it is" in quantized(stored, tmp_path, scenes, told)
     assert told == []
+    (tmp_path / "twofold.ranges.json").write_text("{")  # damaged: measured anew
+    assert "left as it is" not in quantized(stored, tmp_path, scenes)
     others = scenes_in(tmp_path, 5)
     assert "left as it is" not in quantized(stored, tmp_path, others, told)
     assert told
