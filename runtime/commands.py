@@ -31,12 +31,14 @@ def demo(
 @app.command()
 def run(config: ConfigFile) -> None:
     """Run the daemon: camera, magnification, measurement, alerts over MQTT."""
+    import faulthandler
     import logging
     import signal
     import sys
 
     from runtime.config_file import load
 
+    faulthandler.enable()  # a daemon that a watchdog ends with SIGABRT tells where its threads were
     loaded = load(config)  # a mistake in it is told before the stations take seconds to import
     from runtime.assembly import assembled
 

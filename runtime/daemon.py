@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 QUEUE_FRAMES = 32
 """Frames that may wait for the measurement; at full HD that is 200 MB."""
 LONGEST_WAIT_S = 30.0
+LONGEST_DEAF_S = 0.25
 TELL_EVERY_S = 60.0
 
 Shown = Callable[[Frame, NDArray[np.uint8]], None]
@@ -108,8 +109,11 @@ class Daemon:
         for thread in threads:
             thread.start()
         # The measurement finishes what it was given; the eye has seen enough by then.
-        capture.join()
-        measure.join()
+        while capture.is_alive() or measure.is_alive():
+            # Python calls signal handlers in this thread alone, and not before it runs again: a
+            # signal that the kernel gives to another thread does not end a join.
+            capture.join(LONGEST_DEAF_S)
+            measure.join(LONGEST_DEAF_S)
         self.stop()
         for thread in threads:
             thread.join()

@@ -1,6 +1,8 @@
 """``tremorscope run`` as a user starts it: a process of its own, a real broker, a real clip."""
 
+import ctypes
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -93,7 +95,11 @@ def telemetry(listener: Listener, name: str = "bridge") -> list[Telemetry]:
 
 
 def ended(process: subprocess.Popen[str]) -> None:
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # it tells where its threads are
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
 
@@ -163,18 +169,48 @@ def test_the_state_is_retained_and_a_last_will_follows_a_killed_daemon(
     wait_until(lambda: states(late) == ["online", "offline"], "the last will arrives")
 
 
-def test_sigterm_ends_the_daemon_and_its_state_says_so(
-    tmp_path: Path, mosquitto: Mosquitto, listen: Listen, start: Start
-) -> None:
+def waiting_for_an_hour(
+    tmp_path: Path, mosquitto: Mosquitto, listener: Listener, start: Start
+) -> subprocess.Popen[str]:
+    """A daemon that has measured, and waits for the last frame of its clip."""
     *frames, last = moving(burst(1.5, 0.0, 0.0))
     frames.append(replace(last, t_capture_ns=3600 * 10**9))
     write_video(tmp_path / "bridge.mkv", frames)
-    listener = listen()
     process = start(written(tmp_path, mosquitto.port))
     wait_until(lambda: bool(telemetry(listener)), "it measures", 30)
-    process.send_signal(signal.SIGTERM)
-    ended(process)  # long before the last frame
+    return process
+
+
+@pytest.mark.parametrize("thread", ["any", "another"])
+def test_sigterm_ends_the_daemon_and_its_state_says_so(
+    tmp_path: Path, mosquitto: Mosquitto, listen: Listen, start: Start, thread: str
+) -> None:
+    listener = listen()
+    process = waiting_for_an_hour(tmp_path, mosquitto, listener, start)
+    if thread == "any":
+        process.send_signal(signal.SIGTERM)
+    else:  # the kernel may choose any thread of a process
+        newest = max(int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir())
+        kill_thread(process.pid, newest, signal.SIGTERM)
+    ended(process)
     wait_until(lambda: states(listener) == ["online", "offline"], "online, then offline")
+
+
+def kill_thread(process: int, thread: int, number: signal.Signals) -> None:
+    """Linux's tgkill, which Python offers for its own process only."""
+    tgkill = {"x86_64": 234, "aarch64": 131}[platform.machine()]
+    assert ctypes.CDLL(None).syscall(tgkill, process, thread, int(number)) == 0
+
+
+def test_a_daemon_that_a_watchdog_ends_tells_where_its_threads_were(
+    tmp_path: Path, mosquitto: Mosquitto, listen: Listen, start: Start
+) -> None:
+    process = waiting_for_an_hour(tmp_path, mosquitto, listen(), start)
+    process.send_signal(signal.SIGABRT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGABRT
+    for station in ("in _capture", "in _measure", "in _magnify"):
+        assert station in errors
 
 
 def test_an_alert_from_before_the_broker_was_there_arrives_once(
