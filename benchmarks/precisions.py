@@ -1,7 +1,8 @@
 """``python -m benchmarks.precisions --scenes heldout``: what half precision and eight bits cost.
 
 Every released network's graphs in ONNX Runtime, eight bits as the float arithmetic that they stand for,
-on scenes with exact truth. Writes PRECISIONS.md.
+on scenes with exact truth. Weights that ``train --quantised`` fine-tuned, whose residual stream is in
+eight bits too, stand beside those that they came from. Writes PRECISIONS.md.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from statistics import fmean, median
 from typing import Annotated, get_args
 
 import numpy as np
+import onnx
 import typer
 from rich.progress import track
 
@@ -19,7 +21,7 @@ from calibration import ranges
 from export.artifact import Precision, sha256
 from export.commands import released_ranges
 from export.graph_session import GraphSession, Run
-from export.onnx_graph import in_precision, simplified, traced
+from export.onnx_graph import in_precision, learned_eight_bits, simplified, traced
 from export.streaming import StreamingMagnifier
 from machine import processor
 from magnifier import motion_tests, scene_folder, weights
@@ -31,6 +33,7 @@ PAGE = Path(__file__).with_name("PRECISIONS.md")
 TRIAL_PX = 256
 TRIALS = 3
 """Pictures of each pair of gain and motion."""
+FINE_TUNED = "int8, stream too"
 Method = Callable[[Picture, Picture, float], Picture]
 
 
@@ -42,16 +45,22 @@ class Found:
     gains: list[float] = field(default_factory=list)
 
 
-def methods(network: str) -> dict[Precision, Method]:
+def methods(network: str, fine_tuned: Path | None) -> dict[str, Method]:
     """The graphs of a released network, each as a method that shows the motion of two frames."""
     path = weights.released(network)
     streaming = StreamingMagnifier(weights.load_network(path)).eval()
     model = simplified(traced(streaming), streaming, None)
     measured = ranges.read(released_ranges(network))
-    stride = streaming.network.encoder_stride
+    graphs: dict[str, onnx.ModelProto] = {
+        precision: in_precision(model, precision, measured, sha256(path))
+        for precision in get_args(Precision)
+    }
+    if fine_tuned is not None:
+        tuned = StreamingMagnifier(weights.load_network(fine_tuned)).eval()
+        graphs[FINE_TUNED] = learned_eight_bits(tuned, None)
 
-    def of(precision: Precision) -> Method:
-        session = GraphSession(in_precision(model, precision, measured, sha256(path)), stride)
+    def of(graph: onnx.ModelProto) -> Method:
+        session = GraphSession(graph, streaming.network.encoder_stride)
 
         def magnify(reference: Picture, current: Picture, gain: float) -> Picture:
             (outputs,) = session.play(Run([reference, current], gain))
@@ -60,12 +69,14 @@ def methods(network: str) -> dict[Precision, Method]:
 
         return magnify
 
-    return {precision: of(precision) for precision in get_args(Precision)}
+    return {precision: of(graph) for precision, graph in graphs.items()}
 
 
-def measure(network: str, scenes: Path, photographs: Path) -> dict[Precision, Found]:
+def measure(
+    network: str, scenes: Path, photographs: Path, fine_tuned: Path | None
+) -> dict[str, Found]:
     """SSIM of every scene, and the achieved gain of every pair of gain and motion."""
-    shown = methods(network)
+    shown = methods(network, fine_tuned)
     found = {precision: Found() for precision in shown}
     for scene in track(scene_folder.read(scenes), f"{network}: scenes"):
         reference, current, truth = scene.pictures()
@@ -76,7 +87,7 @@ def measure(network: str, scenes: Path, photographs: Path) -> dict[Precision, Fo
     for place, (gain, motion_px) in enumerate(
         track(motion_tests.gain_grid(), f"{network}: achieved gain")
     ):
-        achieved: dict[Precision, list[float]] = {precision: [] for precision in shown}
+        achieved: dict[str, list[float]] = {precision: [] for precision in shown}
         for number in range(TRIALS):
             trial = motion_tests.trial(
                 pictures,
@@ -94,7 +105,7 @@ def measure(network: str, scenes: Path, photographs: Path) -> dict[Precision, Fo
     return found
 
 
-def row(network: str, precision: Precision, found: dict[Precision, Found]) -> list[str]:
+def row(network: str, precision: str, found: dict[str, Found]) -> list[str]:
     """A line of the table: beside full precision."""
     full, coarse = found["fp32"], found[precision]
     errors = [
@@ -116,11 +127,15 @@ def row(network: str, precision: Precision, found: dict[Precision, Found]) -> li
 def main(
     scenes: Annotated[Path, typer.Option(help="Folder written by: tremorscope scenes.")],
     photographs: Annotated[Path, typer.Option()] = Path("work/photographs"),
+    fine_tuned: Annotated[
+        list[Path] | None, typer.Option(help="Weights written by: tremorscope train --quantised.")
+    ] = None,
 ) -> None:
     """Measure all released networks and write the page."""
+    tuned = {weights.read(path)[1]["network"]: path for path in fine_tuned or ()}
     rows: list[list[str]] = []
     for path in sorted(weights.RELEASED.glob("*.safetensors")):
-        found = measure(path.stem, scenes, photographs)
+        found = measure(path.stem, scenes, photographs, tuned.get(path.stem))
         rows += [row(path.stem, precision, found) for precision in found]
     header = ["network", "precision", "SSIM", "change", "gain off, mean", "worst", "recognised"]
     count = len(scene_folder.read(scenes))

@@ -56,14 +56,19 @@ def traced_graph(network: str) -> tuple[StreamingMagnifier, onnx.ModelProto]:
     return streaming, traced(streaming)
 
 
+@cache
+def simplified_graph(network: str, size_px: tuple[int, int]) -> onnx.ModelProto:
+    streaming, model = traced_graph(network)
+    return simplified(model, streaming, size_px)
+
+
 def of_one_size(
     network: str, size_px: tuple[int, int], precision: Precision = "fp32"
 ) -> onnx.ModelProto:
     """The graph of a released network, as export makes it."""
-    streaming, model = traced_graph(network)
     measured = None if precision != "int8" else ranges.read(released_ranges(network))
     digest = sha256(weights.released(network))
-    return in_precision(simplified(model, streaming, size_px), precision, measured, digest)
+    return in_precision(simplified_graph(network, size_px), precision, measured, digest)
 
 
 def store(
