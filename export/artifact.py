@@ -13,6 +13,8 @@ from atomic_file import replaced
 from failure import Failure
 
 Precision = Literal["fp32", "fp16", "int8"]
+SMALLEST_PX = 16
+"""Of a picture's sides, for every network."""
 
 
 class Parity(BaseModel):
@@ -67,18 +69,24 @@ class EngineSidecar(Artifact):
 
     size_px: tuple[int, int]
     graph_sha256: str
+    weights_sha256: str
+    frames_sha256: str | None
+    """Of the frames that eight-bit ranges were measured on; None in other precisions."""
     wanted_precision: Precision
     """``precision`` is what was built; lower precisions fall back where TensorRT refuses them."""
     fallbacks: tuple[str, ...]
     """One sentence for each precision that was tried and refused."""
     tensorrt_version: str
-    """In full, such as "10.3.0.30"."""
+    """As the module tells it, such as "10.3.0"."""
     cuda_version: str
+    """The newest that the driver knows, such as "12.6"."""
     gpu: str
     compute_capability: tuple[int, int]
     board: str | None
     """As the device tree names it, with its Jetson Linux release; None on other machines."""
     builder_flags: tuple[str, ...]
+    convolutions: dict[str, int]
+    """How many compute in which precision; "unknown" where TensorRT does not tell."""
     build_s: float
 
 

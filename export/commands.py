@@ -113,8 +113,8 @@ def plan(
     for table in tables(networks.build(model), size_px, boards):
         console.print(table)
     console.print(
-        "Convolutions alone, each reading and writing its values once, at the data sheet's peaks; "
-        "sampling, filter and camera come on top. Measure yours with: tremorscope selftest"
+        "Convolutions and the filter's states, each value read and written once, at the data sheet's "
+        "peaks; sampling and camera come on top. Measure yours with: tremorscope selftest"
     )
 
 
@@ -159,10 +159,15 @@ def precision_named(text: str) -> "Precision":
 
 
 def size_in_px(text: str | None) -> tuple[int, int] | None:
-    """ "640x360" -> (640, 360). Raises Failure for anything else."""
+    """ "640x360" -> (640, 360). Raises Failure for anything else, or too small a size."""
+    from export.artifact import SMALLEST_PX
+
     if text is None:
         return None
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if match is None:
         raise Failure(f'--size {text}: write it as WIDTHxHEIGHT, such as "640x360"')
-    return int(match[1]), int(match[2])
+    size_px = int(match[1]), int(match[2])
+    if min(size_px) < SMALLEST_PX:
+        raise Failure(f"--size {text}: is too small; at least {SMALLEST_PX} px a side")
+    return size_px

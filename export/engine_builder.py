@@ -27,6 +27,8 @@ MEMORY_PER_PX_BYTES = 500
 DISK_PER_GRAPH = 4
 """A plan holds its graph's weights, packed for the GPU, beside the plan that it replaces."""
 
+UNKNOWN = "unknown"
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -108,6 +110,8 @@ def build(
                 tool_version=version("tremorscope"),
                 size_px=wanted.size_px,
                 graph_sha256=described.sha256,
+                weights_sha256=described.weights_sha256,
+                frames_sha256=described.frames_sha256,
                 wanted_precision=wanted.precision,
                 fallbacks=tuple(refusals),
                 tensorrt_version=tensorrt.__version__,
@@ -116,6 +120,7 @@ def build(
                 compute_capability=device.compute_capability,
                 board=device.board,
                 builder_flags=plan.builder_flags,
+                convolutions=_counted(plan),
                 build_s=round(time.monotonic() - begun_s, 1),
             )
             path = wanted.graph(out, precision).with_suffix(".engine")
@@ -137,12 +142,16 @@ def summary(built: Built) -> str:
     )
     if sidecar.precision != sidecar.wanted_precision:
         text += f", not {sidecar.wanted_precision}: {'; '.join(sidecar.fallbacks)}"
-    found = Counter(precision_of(built.plan.layers, node) for node in built.plan.convolutions)
     counts = ", ".join(
-        f"{number} in {precision or 'a precision that TensorRT does not tell'}"
-        for precision, number in found.most_common()
+        f"{number} in {'a precision that TensorRT does not tell' if name == UNKNOWN else name}"
+        for name, number in sidecar.convolutions.items()
     )
     return f"{text}. Convolutions: {counts}."
+
+
+def _counted(plan: Plan) -> dict[str, int]:
+    found = Counter(precision_of(plan.layers, node) or UNKNOWN for node in plan.convolutions)
+    return dict(found.most_common())
 
 
 def _described(graph: Path, wanted: Wanted, precision: Precision) -> Sidecar:

@@ -49,6 +49,9 @@ def publish(engine: Path, plan: bytes, sidecar: EngineSidecar) -> None:
     named = engine.with_name(f"{engine.stem}-{sidecar.sha256[:12]}{engine.suffix}")
     link = engine.with_name(f".{engine.stem}.{os.getpid()}.link")
     try:
+        link.unlink(
+            missing_ok=True
+        )  # of a build that was killed, whose number this process has now
         with replaced(named) as scratch:
             scratch.write_bytes(plan)
         write_sidecar(named, sidecar)
@@ -69,7 +72,8 @@ def _remove_superseded(engine: Path) -> None:
     current = engine.resolve().name
     stem, suffix = re.escape(engine.stem), re.escape(engine.suffix)
     plan = re.compile(rf"({stem}-[0-9a-f]{{12}}{suffix})(\.json)?")
-    scratch = re.compile(r"\..+\.\d+\.(engine|json|link|cache)")
+    # Graphs may lie in the same folder, and an export may be writing one and its sidecar there now.
+    scratch = re.compile(r"\..+(\.\d+\.(engine|link|cache)|\.engine\.\d+\.json)")
     for path in engine.parent.iterdir():
         found = plan.fullmatch(path.name)
         if (found and found[1] != current) or scratch.fullmatch(path.name):

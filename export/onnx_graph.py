@@ -13,7 +13,7 @@ from atomic_file import replaced
 from calibration.ranges import Ranges
 from export import golden
 from export.agreement import Agreement
-from export.artifact import Parity, Precision, Sidecar, sha256, write_sidecar
+from export.artifact import SMALLEST_PX, Parity, Precision, Sidecar, sha256, write_sidecar
 from export.eight_bits import in_eight_bits
 from export.graph_session import FIRST, GraphSession
 from export.half_precision import halved
@@ -25,7 +25,6 @@ from magnifier.evaluation import similarity
 from magnifier.networks.quantised import in_float, reaches
 from magnifier.onnx_export import exported
 
-SMALLEST_PX = 16
 PARITY_FRAMES = 50
 """Of each mode."""
 PARITY_GAIN = 20.0

@@ -4,14 +4,17 @@ The module comes as an argument: ``tensorrt`` on a Jetson, ``tensorrt_rtx`` wher
 a version offers is asked of it, never looked up by its number.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from export.build_progress import BuildProgress, monitor_of
 from export.engine_layers import Layer, layers_in
-from export.timing_cache import attach
+from export.timing_cache import attach, measured
 from failure import Failure
+
+_OUT_OF_MEMORY = re.compile(r"out ?of ?memory", re.IGNORECASE)
 
 
 class RefusedGraph(Exception):
@@ -45,13 +48,19 @@ class Compiler:
         self._timing_cache = timing_cache
         self._progress = progress
         self._complaints: list[str] = []
+        self._errors: list[str] = []
         self._layer_lines: list[str] = []
-        self._logger = _logger_of(tensorrt, self._complaints, self._layer_lines)
+        self._logger = _logger_of(tensorrt, self._complaints, self._errors, self._layer_lines)
         self._builder = tensorrt.Builder(self._logger)
 
     def plan(self, graph: Path) -> Plan:
-        """Build ``graph``. Raises RefusedGraph with the parser's or the builder's last word."""
+        """Build ``graph``.
+
+        Raises RefusedGraph with the parser's or the builder's last word, and Failure when the memory
+        was not enough: another precision would not need less.
+        """
         self._complaints.clear()
+        self._errors.clear()
         self._layer_lines.clear()
         network = self._builder.create_network(self._network_flags)
         # The parser's results are its own: it lives as long as the network is used.
@@ -63,13 +72,19 @@ class Compiler:
         with self._progress.shown():
             content = self._builder.build_serialized_network(network, config)
         if content is None:
+            memory = [error for error in self._errors if _OUT_OF_MEMORY.search(error)]
+            if memory:
+                raise Failure(
+                    f"{graph}: TensorRT ran out of memory ({_one_line(memory[-1])}); stop other programs "
+                    "(the desktop: sudo systemctl isolate multi-user.target) or build a smaller size"
+                )
             raise RefusedGraph(self._reason(parser) or "TensorRT gave no plan and no reason")
         return Plan(
             content=bytes(content),
             builder_flags=("STRONGLY_TYPED", *self._flags(config)),
             convolutions=_convolutions(self._tensorrt, network),
             layers=layers_in("\n".join(self._layer_lines)),
-            timing_cache=bytes(config.get_timing_cache().serialize()),
+            timing_cache=measured(config),
         )
 
     def _config(self) -> Any:
@@ -96,7 +111,7 @@ class Compiler:
             reasons.append(_sentence(error.desc(), error.node_name(), error.node_operator()))
         if reasons:
             return "; ".join(reasons)
-        return _one_line(self._complaints[-1]) if self._complaints else None
+        return _one_line(self._errors[-1]) if self._errors else None
 
 
 def _strongly_typed(tensorrt: Any) -> int:
@@ -112,16 +127,21 @@ def _strongly_typed(tensorrt: Any) -> int:
     return 0
 
 
-def _logger_of(tensorrt: Any, complaints: list[str], layer_lines: list[str]) -> Any:
-    severity = tensorrt.ILogger.Severity
-    loud = (severity.INTERNAL_ERROR, severity.ERROR, severity.WARNING)
+def _logger_of(
+    tensorrt: Any, complaints: list[str], errors: list[str], layer_lines: list[str]
+) -> Any:
+    """A logger that keeps warnings and errors, errors by themselves, and what tells of layers."""
+    levels = tensorrt.ILogger.Severity
 
     class Log(tensorrt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             tensorrt.ILogger.__init__(self)  # not super(): the binding refuses it
 
         def log(self, severity: Any, msg: str) -> None:
-            if severity in loud:
+            if severity in (levels.INTERNAL_ERROR, levels.ERROR):
+                errors.append(msg)
+                complaints.append(msg)
+            elif severity == levels.WARNING:
                 complaints.append(msg)
             elif "LayerType:" in msg:
                 layer_lines.append(msg)

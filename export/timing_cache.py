@@ -47,8 +47,21 @@ def attach(config: Any, path: Path, log: list[str]) -> None:
             config.set_timing_cache(empty, ignore_mismatch=False)
 
 
+def measured(config: Any) -> bytes:
+    """What TensorRT measured in the build that has just ended; empty where it does not tell."""
+    try:
+        return bytes(config.get_timing_cache().serialize())
+    except (
+        Exception
+    ) as error:  # a configuration without a cache, or a cache that it refuses to give
+        _logger.warning("TensorRT gives no timing cache (%s); the next build measures again", error)
+        return b""
+
+
 def keep(content: bytes, path: Path) -> None:
     """Write what the build measured, for the next one."""
+    if not content:
+        return
     try:
         with replaced(path) as scratch:
             scratch.write_bytes(content)

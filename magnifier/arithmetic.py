@@ -46,6 +46,13 @@ def cost(network: Magnifier, width_px: int, height_px: int) -> Cost:
     )
 
 
+def features(network: Magnifier, width_px: int, height_px: int) -> int:
+    """Values of the features that a temporal filter follows."""
+    shapes_only = copy.deepcopy(network).to("meta")
+    with torch.inference_mode(), torch.device("meta"):
+        return shapes_only.encode(torch.empty(1, 3, height_px, width_px)).features.numel()
+
+
 def convolutions(network: Magnifier, width_px: int, height_px: int) -> list[Convolution]:
     """Every convolution of a frame in the order they run, without running them: shapes only."""
     shapes_only = copy.deepcopy(network).to("meta")

@@ -27,15 +27,20 @@ def filter_for(settings: Magnification, step_s: float) -> tuple[Follow, float]:
     """Coefficients of the two low-passes for a time step, and the gain that the graph is given.
 
     The difference of two low-passes passes less than 1 even in the middle of the band,
-    sqrt(low x high); the gain makes up for it, so that motion there is shown ``gain`` times.
+    sqrt(low x high); the gain makes up for it, so that motion there is shown ``gain`` times. Of a band
+    that reaches beyond half the real rate, the part below counts; where none is left, motion is shown
+    as it is.
     """
     if settings.mode == "dynamic":
         return (1.0, 1.0), settings.gain
     if settings.mode == "static":
         return (1.0, _follow(1 / (2 * math.pi * settings.reference_s), step_s)), settings.gain
-    fast = _follow(settings.high_hz, step_s)
+    high_hz = min(settings.high_hz, 0.5 / step_s)
+    if high_hz <= settings.low_hz:
+        return (1.0, 1.0), 1.0
+    fast = _follow(high_hz, step_s)
     slow = _follow(settings.low_hz, step_s)
-    centre_hz = math.sqrt(settings.low_hz * settings.high_hz)
+    centre_hz = math.sqrt(settings.low_hz * high_hz)
     passed = abs(_response((fast, slow), centre_hz, step_s))
     return (fast, slow), 1 + (settings.gain - 1) / passed
 

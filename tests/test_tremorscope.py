@@ -165,3 +165,8 @@ def test_bench_prints_two_speeds_and_keeps_them(
 @pytest.mark.parametrize("size", ["96", "96x", "x96", "95x96", "-96x96", "96x96x3"])
 def test_bench_refuses_a_size_that_cannot_be(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"--size {size}: " in called(monkeypatch, "bench", "--size", size)
+
+
+@pytest.mark.parametrize("size", ["0x0", "640x15", "640", "640x-3"])
+def test_a_size_that_no_network_takes_is_told(monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    assert f"--size {size}: " in called(monkeypatch, "plan", "--size", size)

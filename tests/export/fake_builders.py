@@ -26,6 +26,12 @@ LAYER_LINE = (
     "Metadata: [ONNX Layer: first]\x1e[ONNX Layer: relu]"
 )
 
+BUILD_ERRORS = {
+    b"costly": "Error Code 10:\n could not find any implementation for node first",
+    b"huge": "Error Code 2:\n OutOfMemory (Requested size was 99 bytes.)",
+}
+"""What building fails with, by how the graph's content begins."""
+
 
 def nvidias_compiler(tensorrt_rtx: Any) -> Any:
     """TensorRT-RTX, told for which GPU to build: without one here it has to be."""
@@ -107,7 +113,7 @@ class Config:
         return True
 
     def get_timing_cache(self) -> TimingCache | None:
-        return self._cache
+        return self._cache if self._tensorrt.keeps_timing_cache else None
 
 
 class Network:
@@ -143,7 +149,7 @@ class Parser:
             self.num_errors = 1
             return False
         self._network.content = content
-        self._network.num_outputs = int(content.startswith((b"graph", b"costly")))
+        self._network.num_outputs = int(content.startswith((b"graph", *BUILD_ERRORS)))
         return True
 
     def get_error(self, number: int) -> ParserError:
@@ -156,7 +162,7 @@ def _enum(name: str, members: str) -> Any:
 
 
 def fake(version: str, network_flags: str, builder_flags: str) -> Any:
-    """A module whose ``plan_of`` and ``refuse_timing_cache`` a test may replace."""
+    """A module; a test may replace ``plan_of``, ``refuse_timing_cache``, ``keeps_timing_cache``."""
     module = SimpleNamespace(
         __version__=version,
         ILogger=Logger,
@@ -169,6 +175,7 @@ def fake(version: str, network_flags: str, builder_flags: str) -> Any:
         LayerType=_enum("LayerType", "CONVOLUTION CAST"),
         plan_of=lambda content: b"plan of " + content,
         refuse_timing_cache=lambda: None,
+        keeps_timing_cache=True,
         logger=None,
         config=None,
     )
@@ -197,10 +204,11 @@ def fake(version: str, network_flags: str, builder_flags: str) -> Any:
                     module.logger.log(Severity.ERROR, "Build canceled by user")
                     return None
             monitor.phase_finish("Building engine")
-            if network.content.startswith(b"costly"):
-                module.logger.log(Severity.WARNING, "slow")
-                module.logger.log(Severity.ERROR, "Error Code 2:\n OutOfMemory (no workspace)")
-                return None
+            for begins, error in BUILD_ERRORS.items():
+                if network.content.startswith(begins):
+                    module.logger.log(Severity.ERROR, error)
+                    module.logger.log(Severity.WARNING, "see the log")
+                    return None
             module.logger.log(Severity.VERBOSE, LAYER_LINE)
             plan: bytes = module.plan_of(network.content)
             return plan

@@ -93,6 +93,8 @@ def test_an_engine_is_built_by_each_tensorrt_and_its_sidecar_says_everything(
         "tool_version": version("tremorscope"),
         "size_px": SIZE_PX,
         "graph_sha256": sha256(graph),
+        "weights_sha256": "0" * 64,
+        "frames_sha256": None,
         "wanted_precision": "fp16",
         "fallbacks": (),
         "tensorrt_version": tensorrt.__version__,
@@ -101,6 +103,7 @@ def test_an_engine_is_built_by_each_tensorrt_and_its_sidecar_says_everything(
         "compute_capability": (8, 6),
         "board": "NVIDIA Jetson Orin Nano, Jetson Linux 36.4.3",
         "builder_flags": ("STRONGLY_TYPED",),
+        "convolutions": {"fp16": 1},
     }
     assert tensorrt.config.workspace == DEVICE.free_memory_bytes // 2
     assert summary(result).endswith("Convolutions: 1 in fp16.")
@@ -122,7 +125,7 @@ def test_what_tensorrt_refuses_falls_back_and_the_sidecar_says_why(tmp_path: Pat
     assert result.sidecar.wanted_precision == "int8"
     assert result.sidecar.fallbacks == (
         "int8: node node_det [Det]: is not supported",
-        "fp16: Error Code 2: OutOfMemory (no workspace)",
+        "fp16: Error Code 10: could not find any implementation for node first",
     )
     assert "refuses twofold-64x36-int8.onnx: node node_det [Det]" in lines.getvalue()
     assert "not int8: int8: node node_det [Det]: is not supported; fp16: Error" in summary(result)
@@ -190,6 +193,47 @@ def test_a_new_engine_takes_the_place_of_the_old_one_and_others_stay(tmp_path: P
         ".build.lock",
         "timing-10.3.0-orin-sm86.cache",
     }
+
+
+def test_what_a_killed_build_left_is_no_hindrance_and_an_export_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    add_graph(tmp_path / "graphs", "fp16", b"graph")
+    engines = tmp_path / "engines"
+    engines.mkdir()
+    # In a container, the next process often has the same number.
+    (engines / f".twofold-64x36-fp16.{os.getpid()}.link").symlink_to("nowhere.engine")
+    others = ".twofold-64x36-int8-0123456789ab.engine"
+    (engines / f"{others}.77.json").write_text("")
+    exporting = engines / ".twofold-64x36-int8.onnx.77.json"
+    exporting.write_text("")
+    result = built(tmp_path, jetpack_6())
+    assert checked_engine(result.path) == result.sidecar
+    hidden = {name for name in names_in(engines) if name.startswith(".")}
+    assert hidden == {".build.lock", exporting.name}
+
+
+def test_too_little_memory_while_it_builds_does_not_end_in_a_bigger_precision(
+    tmp_path: Path,
+) -> None:
+    add_graph(tmp_path / "graphs", "int8", b"huge")
+    add_graph(tmp_path / "graphs", "fp16", b"graph")
+    with pytest.raises(
+        Failure, match=r"int8.onnx: TensorRT ran out of memory \(Error Code 2: OutOf"
+    ):
+        built(tmp_path, jetpack_6(), "int8")
+    assert names_in(tmp_path / "engines") == {".build.lock"}
+
+
+def test_a_tensorrt_that_gives_no_timing_cache_builds_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_graph(tmp_path / "graphs", "fp16", b"graph")
+    tensorrt = jetpack_6()
+    tensorrt.keeps_timing_cache = False
+    result = built(tmp_path, tensorrt)
+    assert checked_engine(result.path) == result.sidecar
+    assert "gives no timing cache" in caplog.text
 
 
 def raise_a_runtime_error() -> None:

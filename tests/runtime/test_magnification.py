@@ -110,7 +110,18 @@ def test_static_mode_follows_its_reference_with_the_time_constant() -> None:
 def test_coefficients_stay_between_0_and_1(mode: str, step_s: float) -> None:
     follow, gain = filter_for(Magnification.model_validate({"mode": mode}), step_s)
     assert all(0 < part <= 1 for part in follow)
-    assert 1 < gain < 1e4
+    assert 1 <= gain < 1e4
+
+
+@pytest.mark.parametrize("band_hz", [(0.5, 5.0), (1.0, 1.1), (2.0, 30.0)])
+def test_a_band_beyond_half_the_rate_gets_no_more_gain(band_hz: tuple[float, float]) -> None:
+    low_hz, high_hz = band_hz
+    settings = Magnification(mode="band-pass", low_hz=low_hz, high_hz=high_hz, gain=20)
+    fast_enough = filter_for(settings, 1e-4)[1]
+    for step_s in np.geomspace(1e-4, GAP_S, 1000):
+        gain = filter_for(settings, step_s)[1]
+        assert gain < 1.01 * fast_enough
+        assert (gain == 1) == (0.5 / step_s <= low_hz)
 
 
 class Recorder:

@@ -93,11 +93,12 @@ def test_a_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
     spent = cost(small(), 64, 64)
     operations, moved = 2 * spent.multiply_accumulates, spent.moved_bytes
     tera, giga = operations / 1e12, moved / 1e9
-    assert Board("balanced", 2 * tera, tera, giga).frame_s(spent) == pytest.approx(1)
-    assert Board("slow memory", 1e3, 1e3, giga / 2).frame_s(spent) == pytest.approx(2)
-    slow = Board("slow arithmetic", tera / 2, tera / 4, 1e3 * giga)
+    assert Board("balanced", 2 * tera, tera, tera / 8, giga).frame_s(spent) == pytest.approx(1)
+    assert Board("slow memory", 1e3, 1e3, 1e3, giga / 2).frame_s(spent) == pytest.approx(2)
+    slow = Board("slow arithmetic", tera / 2, tera / 4, tera / 8, 1e3 * giga)
     assert slow.frame_s(spent) == pytest.approx(4)
-    assert slow.frame_s(spent, eight_bits=True) == pytest.approx(2)
+    assert slow.frame_s(spent, "int8") == pytest.approx(2)
+    assert slow.frame_s(spent, "fp32") == pytest.approx(8)
 
 
 def test_shapes_that_are_compared_at_equal_cost_cost_the_same() -> None:

@@ -80,6 +80,8 @@ def write_plan(path: Path, content: bytes, version: str, **changed: Any) -> Path
         "tool_version": "0.1.0",
         "size_px": (48, 32),
         "graph_sha256": sha256(SHIPPED),
+        "weights_sha256": shipped.weights_sha256,
+        "frames_sha256": None,
         "wanted_precision": "fp32",
         "fallbacks": (),
         "tensorrt_version": version,
@@ -88,6 +90,7 @@ def write_plan(path: Path, content: bytes, version: str, **changed: Any) -> Path
         "compute_capability": (8, 7),
         "board": None,
         "builder_flags": (),
+        "convolutions": {"fp32": 1},
         "build_s": 60.0,
     }
     write_sidecar(path, EngineSidecar(**facts | changed))
