@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from export.imitation import imitated
 from export.streaming import INPUTS
 
 FIRST = (1.0, (1.0, 1.0))
@@ -30,8 +31,9 @@ class Run:
 class GraphSession:
     """Keeps the graph's states from call to call; a new picture size begins anew.
 
-    Eight-bit layers are computed as the float arithmetic that their Q/DQ pairs describe: the processor's
-    own eight-bit kernels may saturate where TensorRT's do not.
+    Half precision is imitated: a processor would leave out its rounding. Eight-bit layers are computed as
+    the float arithmetic that their Q/DQ pairs describe: the processor's own eight-bit kernels may
+    saturate where TensorRT's do not.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class GraphSession:
             model = onnx.ModelProto.FromString(model.SerializeToString())
             for name in watched:
                 model.graph.output.append(onnx.ValueInfoProto(name=name))
+        model = imitated(model)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.add_session_config_entry("session.disable_quant_qdq", "1")

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from magnifier.networks.blocks import Padding, Stack, doubled, stack
+from magnifier.networks.blocks import Padding, Stack, doubled, multiplied, stack
 from magnifier.networks.protocol import Encoded, Magnifier
 
 CHANNELS = 32
@@ -101,7 +101,7 @@ class _Manipulator(nn.Module):
         )
 
     def forward(self, difference: Tensor, gain: Tensor) -> Tensor:
-        added: Tensor = self.after(self.before(difference) * (gain - 1))
+        added: Tensor = self.after(multiplied(self.before(difference), gain))
         return added
 
 

@@ -8,6 +8,18 @@ from torch import Tensor, nn
 
 Padding = Literal["zeros", "reflect"]
 
+MOST_MULTIPLIED = 128.0
+"""Twice what the largest magnified motions that are trained on give."""
+
+
+def multiplied(values: Tensor, gain: Tensor) -> Tensor:
+    """(gain - 1) x values, up to what a decoder can bear.
+
+    A lamp that is switched on gives thousands of times what it was trained on, which half precision
+    does not hold: not even the picture around it would be left.
+    """
+    return (values * (gain - 1)).clamp(-MOST_MULTIPLIED, MOST_MULTIPLIED)
+
 
 class ResidualBlock(nn.Module):
     """x + conv(ReLU(conv(x))), 3x3. Starts close to the identity, so that deep stacks train."""

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from magnifier.networks.blocks import Gate
+from magnifier.networks.blocks import Gate, multiplied
 
 GROUPS = 4
 """Groups of channels; each gives an estimate of its own."""
@@ -51,8 +51,8 @@ class LeastSquaresManipulator(nn.Module):
             motion, trust = _solved(_averaged(sums, window))
             motions.append(motion)
             trusts.append(trust)
-        motion = torch.cat(motions, 1) * (gain - 1)
-        plain = F.relu(self.before(difference)) * (gain - 1)
+        motion = multiplied(torch.cat(motions, 1), gain)
+        plain = multiplied(F.relu(self.before(difference)), gain)
         added = self.after(torch.cat([plain, motion], 1)) + self.trust(torch.cat(trusts, 1))
         return added, self.straight(motion)
 

@@ -5,7 +5,7 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from magnifier.networks.blocks import doubled, stack
+from magnifier.networks.blocks import doubled, multiplied, stack
 from magnifier.networks.protocol import Encoded, Magnifier
 
 CHANNELS = 32
@@ -38,7 +38,7 @@ class Proposed(Magnifier):
 
     def magnify(self, current: Encoded, difference: Tensor, gain: Tensor) -> tuple[Tensor, None]:
         height, width = current.frame.shape[-2:]
-        added = self.after(F.relu(self.before(difference)) * (gain - 1))
+        added = self.after(multiplied(F.relu(self.before(difference)), gain))
         x = self.decoder(self.halve(current.features + added))
         x = F.relu(self.up_to_half(doubled(x)))
         x = F.relu(self.up_to_full(doubled(x)))

@@ -22,6 +22,7 @@ import pytest
 from fake_builders import DEVICE, nvidias_compiler
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from released_graphs import NETWORKS, traced_graph
 from rich.console import Console
 
 from calibration import ranges
@@ -32,8 +33,7 @@ from export.eight_bits import deep_layers, layer_name
 from export.engine_builder import Built, Wanted, build
 from export.engine_layers import holding, precision_of
 from export.half_precision import ancestors
-from export.onnx_graph import in_precision, simplified, traced
-from export.streaming import StreamingMagnifier
+from export.onnx_graph import in_precision, simplified
 from failure import Failure
 from magnifier import weights
 
@@ -47,13 +47,6 @@ pytestmark = [
 ]
 
 SIZES_PX = [(640, 360), (1280, 720), (1920, 1080)]
-NETWORKS = [path.stem for path in sorted(weights.RELEASED.glob("*.safetensors"))]
-
-
-@cache
-def traced_graph(network: str) -> tuple[StreamingMagnifier, onnx.ModelProto]:
-    streaming = StreamingMagnifier(weights.load_network(weights.released(network))).eval()
-    return streaming, traced(streaming)
 
 
 @cache

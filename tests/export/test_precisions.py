@@ -205,3 +205,11 @@ def test_agreement_tells_how_much_of_the_motion_is_shown() -> None:
     assert found.gain_error == pytest.approx(-0.5, abs=0.02)
     assert found.ssim < 0.99
     assert found.largest_difference == 20
+
+
+def test_where_the_displacement_is_known_its_error_is_told_in_full() -> None:
+    frame = moving_texture((64, 48), 1)[0]
+    displacement_px = np.full((1, 2, 12, 16), 9.0)
+    found = Agreement()
+    found.add(frame, frame, frame, (displacement_px, 0.9 * displacement_px))
+    assert found.gain_error == pytest.approx(-0.1)
