@@ -81,6 +81,14 @@ def train(
         typer.Option(help='"released" or a file of weights, used when there is no checkpoint.'),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Crops a step, of all processes together.")] = 8,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-7,
+            max=0.1,
+            help="Highest learning rate; by default 1e-3, and 1e-4 with --quantised.",
+        ),
+    ] = None,
     quantised: Annotated[
         bool, typer.Option(help="Fine-tune finished weights for a decoder in eight bits.")
     ] = False,
@@ -118,7 +126,7 @@ def train(
         steps=steps,
         batch=batch,
         # Finished weights are nudged, not thrown about.
-        peak_rate=1e-4 if quantised else 1e-3,
+        peak_rate=rate or (1e-4 if quantised else 1e-3),
         quantised=quantised,
         bfloat16=bfloat16,
     )
