@@ -53,19 +53,6 @@ class Built:
     plan: Plan
 
 
-def installed_tensorrt() -> Any:
-    """This machine's TensorRT module. Raises Failure where there is none."""
-    try:
-        import tensorrt
-    except ImportError as error:
-        raise Failure(
-            f"the Python package tensorrt cannot be imported ({error}); on a Jetson it comes with "
-            "JetPack 6.1 or newer: sudo apt install python3-libnvinfer, in a virtual environment made "
-            "with --system-site-packages"
-        ) from error
-    return tensorrt
-
-
 def build(
     tensorrt: Any,
     device: Device,
@@ -108,6 +95,7 @@ def build(
                 tool_version=version("tremorscope"),
                 size_px=wanted.size_px,
                 graph_sha256=described.sha256,
+                weights_sha256=described.weights_sha256,
                 wanted_precision=wanted.precision,
                 fallbacks=tuple(refusals),
                 tensorrt_version=tensorrt.__version__,

@@ -93,6 +93,7 @@ def test_an_engine_is_built_by_each_tensorrt_and_its_sidecar_says_everything(
         "tool_version": version("tremorscope"),
         "size_px": SIZE_PX,
         "graph_sha256": sha256(graph),
+        "weights_sha256": "0" * 64,
         "wanted_precision": "fp16",
         "fallbacks": (),
         "tensorrt_version": tensorrt.__version__,
