@@ -27,7 +27,7 @@ from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine
 from runtime.engine.tensorrt import TensorRtEngine
 from runtime.engine.trial import Effort, Refusal, Verdict, tried
 
-TABLE_COLUMNS = 120
+TABLE_COLUMNS = 160
 """Wider than a terminal rather than folded: it is pasted into reports."""
 
 
@@ -94,7 +94,8 @@ def _print(
 
     for line in machine():
         say(line)
-    console.print(_table(verdicts, refusals), width=max(console.width, TABLE_COLUMNS), crop=False)
+    wide = Console(file=console.file, width=max(console.width, TABLE_COLUMNS))
+    wide.print(_table(verdicts, refusals))
     say(
         "largest, mean: grey levels from torch's pictures; gain: motion too much or too little; frames/s: "
         f"from bytes to bytes, the median of {effort.frames} frames (fewer after {effort.longest_s:g} s) "

@@ -1,6 +1,7 @@
 """The TensorRT engine on a GPU that watches it: pictures, threads, and giving everything back."""
 
 import gc
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -329,14 +330,64 @@ def test_too_little_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_
     gpu.check()
 
 
+def published(folder: Path, version: str, **changed: Any) -> Path:
+    """An engine as a build puts it there: a link to a plan that is named by its SHA-256."""
+    made = write_plan(folder / "made.engine", plan_of(48, 32, version), version, **changed)
+    sidecar = checked_engine(made)
+    # Other content each time, as two builds never give the same.
+    content = made.read_bytes() + b" " * int(sidecar.build_s)
+    sidecar = sidecar.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
+    made.unlink()
+    sidecar_path(made).unlink()
+    engine = folder / "twofold-48x32.engine"
+    publish(engine, content, sidecar)
+    return engine
+
+
 @pytest.mark.usefixtures("gpu")
-def test_an_engine_is_loaded_as_the_build_puts_it_there(
-    plan: Path, tmp_path: Path, version: str
-) -> None:
+def test_an_engine_is_loaded_as_the_build_puts_it_there(tmp_path: Path, version: str) -> None:
     graph = Wanted("twofold", (48, 32), "fp32").graph(tmp_path, "fp32")
     shutil.copy(SHIPPED, graph)
     shutil.copy(sidecar_path(SHIPPED), sidecar_path(graph))
-    publish(graph.with_suffix(".engine"), plan.read_bytes(), checked_engine(plan))
+    assert published(tmp_path, version) == graph.with_suffix(".engine")
     engine = engine_for(Magnification(engine="tensorrt", graph=graph))
     assert version in engine.description
     engine.close()
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("reads", [0, 1, 2])
+def test_a_build_that_ends_while_an_engine_is_loaded_gives_the_old_one_or_the_new(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str, reads: int
+) -> None:
+    """It puts a new plan in the place of the old one after so many files were read."""
+    plan = published(tmp_path, version, network="old", build_s=1.0)
+    read, done = Path.read_bytes, list[Path]()
+
+    def read_bytes(path: Path) -> bytes:
+        if len(done) == reads:
+            done.append(path)
+            published(tmp_path, version, network="new", build_s=2.0)
+        done.append(path)
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", read_bytes)
+        engine = TensorRtEngine(plan)
+    assert engine.description.split()[0] == ("old" if reads == 2 else "new")
+    engine.step(picture(), 1.0, AT_ONCE)
+    engine.close()
+
+
+@pytest.mark.usefixtures("gpu")
+def test_the_plan_that_was_checked_is_loaded(monkeypatch: pytest.MonkeyPatch, plan: Path) -> None:
+    read = Path.read_bytes
+
+    def spoiling(path: Path) -> bytes:
+        content = read(path)
+        if path == plan:
+            plan.write_bytes(b"another plan")
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", spoiling)
+    TensorRtEngine(plan).close()
