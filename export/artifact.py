@@ -115,36 +115,62 @@ def checked(path: Path) -> Sidecar:
 
     Raises Failure when either is missing, the sidecar is malformed, or the two do not match.
     """
-    return _checked(path, Sidecar, "graph", "tremorscope export")
+    return read_graph(path)[1]
 
 
 def checked_engine(path: Path) -> EngineSidecar:
     """The same for a TensorRT plan."""
-    return _checked(path, EngineSidecar, "engine", "tremorscope build")
+    return read_engine(path)[1]
+
+
+def read_graph(path: Path) -> tuple[bytes, Sidecar]:
+    """The very bytes that were compared, too: load these, the file may be another by then."""
+    return _read(path, Sidecar, "graph", "tremorscope export")
+
+
+def read_engine(path: Path) -> tuple[bytes, EngineSidecar]:
+    """The same for a TensorRT plan."""
+    return _read(path, EngineSidecar, "engine", "tremorscope build")
 
 
 Kind = TypeVar("Kind", bound=Artifact)
 
 
-def _checked(path: Path, model: type[Kind], kind: str, maker: str) -> Kind:
-    if not path.is_file():
-        raise Failure(f"{path}: no such {kind}; make one with: {maker}")
-    beside = sidecar_path(path)
+def _read(path: Path, model: type[Kind], kind: str, maker: str) -> tuple[bytes, Kind]:
+    content, described = _both(path, kind, maker)
     try:
-        sidecar = model.model_validate_json(beside.read_bytes())
-    except FileNotFoundError as error:
+        sidecar = model.model_validate_json(described)
+    except ValidationError as error:
         raise Failure(
-            f"{path}: has no sidecar {beside.name}, so nothing vouches for it; "
-            f"use one written by: {maker}"
+            f"{sidecar_path(path)}: is not a sidecar of a {kind}, or of another version; write it again "
+            f"with: {maker}"
         ) from error
-    except (ValidationError, OSError) as error:
-        raise Failure(
-            f"{beside}: is not a sidecar of a {kind}, or of another version; write it again with: {maker}"
-        ) from error
-    actual = sha256(path)
+    actual = hashlib.sha256(content).hexdigest()
     if actual != sidecar.sha256:
         raise Failure(
             f"{path}: its SHA-256 is {actual[:12]}..., its sidecar says {sidecar.sha256[:12]}...; "
             f"the file was changed or cut short: copy both again, or run: {maker}"
         )
-    return sidecar
+    return content, sidecar
+
+
+def _both(path: Path, kind: str, maker: str) -> tuple[bytes, bytes]:
+    """The content of ``path`` and of its sidecar."""
+    for _ in range(2):
+        # An engine's name is a link, and a build removes the plan that it named before: then it is
+        # followed once more.
+        file = path.resolve()
+        try:
+            return file.read_bytes(), sidecar_path(file).read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise Failure(
+                f"{path}: it or its sidecar cannot be read ({error.strerror}); let this user read both"
+            ) from error
+    if not path.is_file():
+        raise Failure(f"{path}: no such {kind}; make one with: {maker}")
+    raise Failure(
+        f"{path}: has no sidecar {sidecar_path(path).name}, so nothing vouches for it; "
+        f"use one written by: {maker}"
+    )

@@ -131,14 +131,16 @@ def build(
     """Build a TensorRT engine for the GPU of this device."""
     from rich.console import Console
 
-    from export import engine_builder
+    from export import engine_builder, golden
     from export.build_progress import BuildProgress
     from export.device import this_device
+    from export.engine_files import configuration
+    from nvidia_gpu import installed_tensorrt
 
     size_px = size_in_px(size)
     assert size_px is not None
     built = engine_builder.build(
-        engine_builder.installed_tensorrt(),
+        installed_tensorrt(),
         this_device(),
         engine_builder.Wanted(model, size_px, precision_named(precision)),
         graphs,
@@ -146,6 +148,15 @@ def build(
         BuildProgress(Console()),
     )
     typer.echo(engine_builder.summary(built))
+    pictures = golden.golden_path(graphs, built.sidecar)
+    if not golden.carry(pictures, out / pictures.name):
+        typer.echo(
+            f"{pictures}: is missing, so tremorscope selftest cannot judge this engine; it is written by: "
+            "tremorscope export"
+        )
+    typer.echo(
+        f"To run it, write in the configuration:\n\n{configuration(built.path, built.sidecar)}"
+    )
 
 
 def precision_named(text: str) -> "Precision":

@@ -1,10 +1,12 @@
 """The device that a plan is built on, and bound to: GPU, CUDA, board, and the memory that is free."""
 
 import re
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from failure import Failure
+from machine import board
+from nvidia_gpu import GpuContext, installed_pycuda
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,50 +22,18 @@ class Device:
 
 def this_device() -> Device:
     """The first GPU of this machine. Raises Failure where pycuda, CUDA or a GPU is missing."""
-    try:
-        import pycuda.driver as cuda
-    except ImportError as error:
-        raise Failure(
-            f"pycuda cannot be imported ({error}); it compiles on the board and needs nvcc for that: "
-            "export PATH=/usr/local/cuda/bin:$PATH, then pip install 'tremorscope[jetson]'"
-        ) from error
-    try:
-        cuda.init()
-        gpu = cuda.Device(0)
-        context = gpu.retain_primary_context()
-        context.push()
-        try:
-            free_bytes, _ = cuda.mem_get_info()
-        finally:
-            context.pop()
-        shares_memory = gpu.get_attribute(cuda.device_attribute.INTEGRATED)
-        driver = cuda.get_driver_version()
+    with closing(GpuContext(installed_pycuda(), "tremorscope build")) as gpu:
+        with gpu.current(), gpu.doing("ask how much memory is free"):
+            free_bytes, _ = gpu.driver.mem_get_info()
         return Device(
-            gpu=gpu.name(),
-            compute_capability=gpu.compute_capability(),
-            cuda_version=f"{driver // 1000}.{driver % 1000 // 10}",
+            gpu=gpu.name,
+            compute_capability=gpu.compute_capability,
+            cuda_version=gpu.cuda_version,
             board=board(Path("/")),
-            free_memory_bytes=available_memory_bytes(Path("/")) if shares_memory else free_bytes,
+            free_memory_bytes=(
+                available_memory_bytes(Path("/")) if gpu.shares_memory else free_bytes
+            ),
         )
-    except cuda.Error as error:
-        raise Failure(
-            f"CUDA finds no GPU that it can use ({error}); an engine is built on the board that runs "
-            "it: check with nvidia-smi, and that this user is in the groups video and render"
-        ) from error
-
-
-def board(root: Path) -> str | None:
-    """As the device tree names it, with its Jetson Linux release where there is one."""
-    try:
-        name = (root / "proc/device-tree/model").read_text().rstrip("\0\n")
-    except OSError:
-        return None
-    try:
-        release = (root / "etc/nv_tegra_release").read_text()
-    except OSError:
-        return name
-    found = re.search(r"# R(\d+) .*REVISION: ([\d.]+)", release)
-    return f"{name}, Jetson Linux {found[1]}.{found[2]}" if found else name
 
 
 def available_memory_bytes(root: Path) -> int:

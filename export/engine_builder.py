@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from export.artifact import EngineSidecar, Precision, Sidecar, checked
+from export.artifact import EngineSidecar, Precision, Sidecar, read_graph
 from export.build_progress import BuildProgress
 from export.device import Device
 from export.engine_layers import precision_of
@@ -55,19 +55,6 @@ class Built:
     plan: Plan
 
 
-def installed_tensorrt() -> Any:
-    """This machine's TensorRT module. Raises Failure where there is none."""
-    try:
-        import tensorrt
-    except ImportError as error:
-        raise Failure(
-            f"the Python package tensorrt cannot be imported ({error}); on a Jetson it comes with "
-            "JetPack 6.1 or newer: sudo apt install python3-libnvinfer, in a virtual environment made "
-            "with --system-site-packages"
-        ) from error
-    return tensorrt
-
-
 def build(
     tensorrt: Any,
     device: Device,
@@ -91,12 +78,12 @@ def build(
             if precision != wanted.precision and not graph.is_file():
                 refusals.append(f"{precision}: there is no {graph.name}")
                 continue
-            described = _described(graph, wanted, precision)
+            content, described = _described(graph, wanted, precision)
             _check_disk(graph, out)
             progress.say(f"building {graph.name} with TensorRT {tensorrt.__version__}")
             begun_s = time.monotonic()
             try:
-                plan = compiler.plan(graph)
+                plan = compiler.plan(graph, content)
             except RefusedGraph as refused:
                 refusals.append(f"{precision}: {refused}")
                 progress.say(f"TensorRT refuses {graph.name}: {refused}")
@@ -154,15 +141,15 @@ def _counted(plan: Plan) -> dict[str, int]:
     return dict(found.most_common())
 
 
-def _described(graph: Path, wanted: Wanted, precision: Precision) -> Sidecar:
-    sidecar = checked(graph)
+def _described(graph: Path, wanted: Wanted, precision: Precision) -> tuple[bytes, Sidecar]:
+    content, sidecar = read_graph(graph)
     says = (sidecar.network, sidecar.size_px, sidecar.precision)
     if says != (wanted.network, wanted.size_px, precision):
         raise Failure(
             f"{graph}: its sidecar says {sidecar.network}, {sidecar.size_px} px, {sidecar.precision}, "
             "which is not what its name says; write it again with: tremorscope export"
         )
-    return sidecar
+    return content, sidecar
 
 
 def _check_memory(device: Device, wanted: Wanted) -> None:

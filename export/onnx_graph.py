@@ -31,6 +31,7 @@ PARITY_GAIN = 20.0
 ANY_SIZE_PX = (191, 158)
 """What a graph of any size is compared at: not a multiple of any stride."""
 GOLDEN_PX = (192, 128)
+"""Of golden pictures for a graph that takes any size."""
 ALLOWED_DIFFERENCE = 1.0
 """Grey levels, in full precision: a value that lies at a rounding's edge may fall to either side."""
 LEAST_SSIM: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.99}
@@ -45,7 +46,7 @@ def export(
     precision: Precision = "fp32",
     ranges: Ranges | None = None,
 ) -> tuple[Path, Sidecar]:
-    """Write ``<network>[-<W>x<H>][-<precision>].onnx`` with its sidecar.
+    """Write ``<network>[-<W>x<H>][-<precision>].onnx`` with its sidecar and its golden pictures.
 
     ``size_px`` is (width, height); None leaves both open, as ONNX Runtime can run it. ``ranges`` are
     those of the weights, for eight bits. Raises Failure when the graph does not give the picture that
@@ -72,8 +73,6 @@ def export(
     if precision != "fp32":
         parts.append(precision)
     path = out / f"{'-'.join(parts)}.onnx"
-    if size_px is None and precision == "fp32":
-        golden.store(golden.golden_path(path), *golden_pictures(streaming))
     with replaced(path) as scratch:
         onnx.save(model, scratch)
     sidecar = Sidecar(
@@ -89,6 +88,8 @@ def export(
         parity=parity,
     )
     write_sidecar(path, sidecar)
+    pictures = golden_pictures(streaming, size_px or GOLDEN_PX)
+    golden.store(golden.golden_path(out, sidecar), *pictures)
     return path, sidecar
 
 
@@ -225,10 +226,10 @@ def compare(
 
 
 def golden_pictures(
-    streaming: StreamingMagnifier,
+    streaming: StreamingMagnifier, size_px: tuple[int, int]
 ) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
-    """Frames, and what torch shows of them."""
-    frames = moving_texture(GOLDEN_PX, golden.FRAMES)
+    """Frames whose motion is half a pixel at any size, and what torch shows of them."""
+    frames = moving_texture(size_px, golden.FRAMES)
     states = [torch.zeros(_state_shape(streaming, *frames[0].shape[:2]))] * 2
     shown = []
     for number, frame in enumerate(frames):

@@ -53,8 +53,8 @@ class Compiler:
         self._logger = _logger_of(tensorrt, self._complaints, self._errors, self._layer_lines)
         self._builder = tensorrt.Builder(self._logger)
 
-    def plan(self, graph: Path) -> Plan:
-        """Build ``graph``.
+    def plan(self, graph: Path, content: bytes) -> Plan:
+        """Build ``content``, which was read from ``graph``.
 
         Raises RefusedGraph with the parser's or the builder's last word, and Failure when the memory
         was not enough: another precision would not need less.
@@ -65,7 +65,7 @@ class Compiler:
         network = self._builder.create_network(self._network_flags)
         # The parser's results are its own: it lives as long as the network is used.
         parser = self._tensorrt.OnnxParser(network, self._logger)
-        parsed = parser.parse(graph.read_bytes())
+        parsed = parser.parse(content)
         if not parsed or network.num_outputs == 0:  # what holds no graph at all is "parsed"
             raise RefusedGraph(self._reason(parser) or "holds no network")
         config = self._config()

@@ -144,7 +144,10 @@ def selftest(
     from runtime.engine.selftest import selftest as hold
 
     if not hold(engines, Console()):
-        raise Failure("an engine does not show what it should; report the table above")
+        raise Failure(
+            "an engine was refused, or does not show what it should; the table above says which, and "
+            "what to do about a refusal; report a difference with it"
+        )
 
 
 @app.command()

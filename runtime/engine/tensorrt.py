@@ -1,10 +1,8 @@
 """TensorRT on this device's GPU: a frame's bytes go in and come out, the states stay there.
 
 ``step`` gives back the picture of the very frame that it was given, so it copies in, computes and
-copies out one after the other. To copy frame n+1 while n computes, two frames would have to be under
-way, and each would be shown a frame later; at 1920x1080 the copies move about 50 MB where the network
-moves 1400 MB, so by this estimate a few percent are to win. The measurement never waits for it: while
-the GPU works, this thread sleeps without Python's lock.
+copies out one after the other, one frame at a time (decision 008 says why). The measurement never waits
+for it: while the GPU works, this thread sleeps without Python's lock.
 """
 
 import logging
@@ -17,14 +15,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact import EngineSidecar, checked_engine, sha256
+from export.artifact import EngineSidecar, read_engine, sha256
 from failure import Failure
+from nvidia_gpu import START_AGAIN, installed_pycuda, installed_tensorrt
 from runtime.engine import Follow
 from runtime.engine.cuda import Gpu
 
 log = logging.getLogger(__name__)
 
 STATES = ("fast", "slow")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTimes:
+    """What the GPU spent on a frame, by its own clock."""
+
+    computing_s: float
+    copying_s: float
+    """Of the frame to the GPU, and of the picture back."""
 
 
 class TensorRtEngine:
@@ -36,11 +44,10 @@ class TensorRtEngine:
     """
 
     def __init__(self, plan: Path) -> None:
-        trt, driver = _modules()
+        trt, driver = installed_tensorrt(), installed_pycuda()
         self._plan = plan
-        # The build exchanges the link that an engine's name is: what is checked here is then loaded.
-        file = plan.resolve()
-        self._sidecar = checked_engine(file)
+        # A build may put another plan in this one's place at any time: what was checked is loaded.
+        content, self._sidecar = read_engine(plan)
         _check_graph(plan, self._sidecar)
         gpu = Gpu(driver, str(plan))
         # Gives everything back when the engine is closed, deleted, or Python ends.
@@ -48,7 +55,7 @@ class TensorRtEngine:
         try:
             _check_device(plan, self._sidecar, trt.__version__, gpu)
             with gpu.current():
-                self._run = _Run(trt, gpu, plan, file.read_bytes(), self._sidecar)
+                self._run = _Run(trt, gpu, plan, content, self._sidecar)
         except BaseException:
             self.close()
             raise
@@ -63,6 +70,10 @@ class TensorRtEngine:
     def description(self) -> str:
         return self._description
 
+    @property
+    def sidecar(self) -> EngineSidecar:
+        return self._sidecar
+
     def reset(self) -> None:
         self._opened().reset()
 
@@ -76,6 +87,10 @@ class TensorRtEngine:
                 "with: tremorscope export, tremorscope build"
             )
         return self._opened().step(image, gain, follow)
+
+    def frame_times(self) -> FrameTimes:
+        """Of the latest ``step``."""
+        return self._opened().frame_times()
 
     def close(self) -> None:
         self._giving_back()
@@ -109,15 +124,14 @@ class _Run:
     ) -> None:
         self._gpu = gpu
         self._plan = plan
-        self._sidecar = sidecar
         self._messages = _messages(trt)
         self._context: Any = None
-        gpu.hold(self._forget)
+        gpu.hold("unload the plan", self._forget)
         self._engine = trt.Runtime(self._messages).deserialize_cuda_engine(content)
         if self._engine is not None:
             self._context = self._engine.create_execution_context()
         if self._context is None:
-            raise self._refused("load the plan")
+            raise self._refused("load the plan", _build_again(plan, sidecar))
         tensors = self._tensors(trt)
         _check_tensors(plan, tensors, sidecar)
         # A network that displaces gives its displacements, too: nobody fetches them, but they need
@@ -143,16 +157,26 @@ class _Run:
             self._frame[...] = image
             self._gain[0] = gain
             self._follow[:] = follow
+            gpu.mark("the beginning")
             gpu.upload(self._addresses["frame"], self._frame, "the frame")
             gpu.upload(self._addresses["gain"], self._gain, "the gain")
             gpu.upload(self._addresses["follow"], self._follow, "the filter")
+            gpu.mark("computing")
             if not self._context.execute_async_v3(gpu.stream_handle):
-                raise self._refused("run the plan")
+                raise self._refused("run the plan", START_AGAIN)
+            gpu.mark("computed")
             gpu.download(self._magnified, self._addresses["magnified"], "the picture")
+            gpu.mark("the end")
             gpu.wait("magnifying a frame")
             self._swap_states()
             # A copy: whoever gets it may keep it, and the next call writes here again.
             return self._magnified.copy()
+
+    def frame_times(self) -> FrameTimes:
+        with self._gpu.current():
+            computing_s = self._gpu.seconds_between("computing", "computed")
+            whole_s = self._gpu.seconds_between("the beginning", "the end")
+        return FrameTimes(computing_s=computing_s, copying_s=whole_s - computing_s)
 
     def _swap_states(self) -> None:
         """What was written is read next, where it is."""
@@ -164,7 +188,7 @@ class _Run:
     def _bind(self, name: str, address: int) -> None:
         self._addresses[name] = address
         if not self._context.set_tensor_address(name, address):
-            raise self._refused(f"take the memory of {name}")
+            raise self._refused(f"take the memory of {name}", START_AGAIN)
 
     def _zero_states(self) -> None:
         for name in STATES:
@@ -191,38 +215,10 @@ class _Run:
             )
         return tensors
 
-    def _refused(self, what: str) -> Failure:
+    def _refused(self, what: str, mend: str) -> Failure:
         return Failure(
-            f"{self._plan}: TensorRT cannot {what} ({self._messages.last_error}); "
-            f"{_build_again(self._plan, self._sidecar)}"
+            f"{self._plan}: TensorRT cannot {what} ({self._messages.last_error}); {mend}"
         )
-
-
-def _modules() -> tuple[Any, Any]:
-    """``tensorrt`` and ``pycuda.driver``. Raises Failure that says how to get the one that lacks."""
-    try:
-        import tensorrt
-    except ImportError as error:
-        raise Failure(
-            f"tensorrt cannot be imported ({error}); on a Jetson it comes with apt install "
-            "python3-libnvinfer, for the system's own Python: make the virtual environment with "
-            "python3 -m venv --system-site-packages"
-        ) from error
-    try:
-        from pycuda import driver
-    except ModuleNotFoundError as error:
-        raise Failure(
-            f"pycuda, which TensorRT needs here, is not installed ({error}); pip install pycuda compiles "
-            "it on the device, with g++, nvcc on PATH (/usr/local/cuda/bin), and CUDA's folders in CPATH "
-            "(/usr/local/cuda/include) and LIBRARY_PATH (/usr/local/cuda/lib64)"
-        ) from error
-    except ImportError as error:
-        raise Failure(
-            f"pycuda cannot be loaded ({error}); libcuda.so.1 belongs to the GPU's driver, which a "
-            "container gets from: --runtime nvidia; anything else is mended by compiling pycuda again: "
-            "pip install --force-reinstall --no-cache-dir pycuda"
-        ) from error
-    return tensorrt, driver
 
 
 def _messages(trt: Any) -> Any:

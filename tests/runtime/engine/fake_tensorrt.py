@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from fake_cuda import ALIGNMENT, FakeGpu, Misuse
+from fake_cuda import ALIGNMENT, FakeGpu, Misuse, install_pycuda
 from numpy.typing import NDArray
 
 from export.artifact import EngineSidecar, checked, sha256, write_sidecar
@@ -142,10 +142,7 @@ def fake_tensorrt(gpu: FakeGpu, version: str) -> Any:
 def installed(monkeypatch: pytest.MonkeyPatch, version: str, **device: Any) -> FakeGpu:
     """A GPU with pycuda and TensorRT of that version, for as long as the test lasts."""
     gpu = FakeGpu(**device)
-    package: Any = ModuleType("pycuda")
-    package.driver = gpu.driver
-    monkeypatch.setitem(sys.modules, "pycuda", package)
-    monkeypatch.setitem(sys.modules, "pycuda.driver", gpu.driver)
+    install_pycuda(monkeypatch, gpu)
     monkeypatch.setitem(sys.modules, "tensorrt", fake_tensorrt(gpu, version))
     return gpu
 
@@ -252,6 +249,7 @@ class Context:
         feeds = {name: memory[name].copy() for name, mode in modes.items() if mode == "INPUT"}
         for name, value in zip(written, session().run(written, feeds), strict=True):
             memory[name][...] = value
+        self._gpu.clock_ms += 5
 
     def __del__(self) -> None:
         with suppress(Misuse):

@@ -12,8 +12,9 @@ import pytest
 from fake_cuda import FakeGpu, Stream
 from fake_tensorrt import NEW, OLD, Context, Engine, installed, plan_of, write_plan
 from numpy.typing import NDArray
-from pictures import compare
+from pictures import compare, in_thread
 
+from nvidia_gpu import GpuContext
 from runtime.engine.cuda import Gpu
 from runtime.engine.tensorrt import TensorRtEngine, _Run
 
@@ -79,7 +80,8 @@ def memory_freed_while_it_is_used(patch: pytest.MonkeyPatch) -> None:
 
     def freeing(self: Any, target: NDArray[Any], address: int, what: str) -> None:
         download(self, target, address, what)
-        self._held.close()
+        while self._held:
+            self._held.pop()[1]()
 
     patch.setattr(Gpu, "download", freeing)
 
@@ -87,8 +89,8 @@ def memory_freed_while_it_is_used(patch: pytest.MonkeyPatch) -> None:
 def memory_freed_twice(patch: pytest.MonkeyPatch) -> None:
     def memory(self: Any, size: int, _: str) -> int:
         allocation = self._driver.mem_alloc(size)
-        self._held.callback(allocation.free)
-        self._held.callback(allocation.free)
+        self.hold("free it", allocation.free)
+        self.hold("free it again", allocation.free)
         return int(allocation)
 
     patch.setattr(Gpu, "memory", memory)
@@ -134,22 +136,52 @@ def context_left_behind(patch: pytest.MonkeyPatch) -> None:
         self._context.push()
         yield
 
-    patch.setattr(Gpu, "current", current)
+    patch.setattr(GpuContext, "current", current)
 
 
 def context_not_released(patch: pytest.MonkeyPatch) -> None:
-    close = Gpu.close
+    close = GpuContext.close
 
     def keeping(self: Any) -> None:
-        if self._context is not None:
-            self._context.detach = self._driver.Context.pop
+        self._context.detach = self.driver.Context.pop
         close(self)
 
-    patch.setattr(Gpu, "close", keeping)
+    patch.setattr(GpuContext, "close", keeping)
+
+
+def context_released_where_it_is_not_current(patch: pytest.MonkeyPatch) -> None:
+    """From another thread than the one that took it: pycuda keeps it, in silence."""
+    close = GpuContext.close
+
+    def elsewhere(self: Any) -> None:
+        self._context.push = lambda: None
+        in_thread(lambda: close(self))
+
+    patch.setattr(GpuContext, "close", elsewhere)
+
+
+def times_of_an_event_that_keeps_none(patch: pytest.MonkeyPatch) -> None:
+    mark = Gpu.mark
+
+    def marking(self: Any, name: str) -> None:
+        mark(self, name)
+        self._marks[name].flags = self._driver.event_flags.DISABLE_TIMING
+
+    patch.setattr(Gpu, "mark", marking)
+
+
+def times_before_they_are_known(patch: pytest.MonkeyPatch) -> None:
+    wait = Gpu.wait
+
+    def asking(self: Gpu, what: str) -> None:
+        self.seconds_between("computing", "computed")
+        wait(self, what)
+
+    patch.setattr(Gpu, "wait", asking)
 
 
 def execution_context_outlives_the_gpu(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Gpu, "hold", lambda *_: None)
+    patch.setattr(_Run, "_forget", lambda _: None)
 
 
 def another_stream(patch: pytest.MonkeyPatch) -> None:
@@ -158,7 +190,7 @@ def another_stream(patch: pytest.MonkeyPatch) -> None:
     def handle(self: Any) -> int:
         if not streams:
             streams.append(self._driver.Stream())
-            self._held.callback(streams.clear)
+            self.hold("let go of it", streams.clear)
         return streams[0].handle
 
     patch.setattr(Gpu, "stream_handle", property(handle))
@@ -214,6 +246,9 @@ def compare_and_check(plan: Path, gpu: FakeGpu) -> None:
         (no_context, "no context is current on this thread"),
         (context_left_behind, "a context on thread"),
         (context_not_released, "1 retained contexts"),
+        (context_released_where_it_is_not_current, "1 retained contexts"),
+        (times_of_an_event_that_keeps_none, "of an event is asked for that keeps none"),
+        (times_before_they_are_known, "that nobody waited for"),
         (execution_context_outlives_the_gpu, "an execution context's destructor"),
         (another_stream, "Arrays are not equal"),
         (no_stream, "is no stream"),

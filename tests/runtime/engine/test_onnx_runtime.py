@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import EPFail
 from pictures import AT_ONCE, BAND, picture
 
 from export.artifact import sha256, sidecar_path
@@ -154,21 +155,68 @@ def test_a_graph_that_cannot_be_used_is_told_in_one_sentence(
     assert "\n" not in sentence
 
 
-class GpuSession(onnxruntime.InferenceSession):  # type: ignore[misc]
-    """Stands for an onnxruntime that was built for a GPU: it loads ``loads`` of what is asked."""
+TENSORRT, CUDA = "TensorrtExecutionProvider", "CUDAExecutionProvider"
 
-    loads: tuple[str, ...] = ()
+
+class GpuSession(onnxruntime.InferenceSession):  # type: ignore[misc]
+    """Stands for an onnxruntime that was built for a GPU, and computes on the processor.
+
+    It loads ``loads`` of what is asked; ``breaks`` cannot be set up at all, and at frame ``stops_at``
+    the GPU fails, as ONNX Runtime's own code then sees it.
+    """
+
+    loads: ClassVar[tuple[str, ...]] = ()
+    breaks: ClassVar[dict[str, Exception]] = {}
+    stops_at: ClassVar[int | None] = None
     asked: ClassVar[list[Any]] = []
 
-    def __init__(self, graph: bytes, options: Any, providers: list[Any]) -> None:
-        self.asked[:] = providers
-        super().__init__(graph, options, providers=["CPUExecutionProvider"])
+    def _create_inference_session(
+        self, providers: list[Any], _: Any, disabled_optimizers: Any = None
+    ) -> None:
+        names = [each if isinstance(each, str) else each[0] for each in providers]
+        self.asked.append(providers)
+        for name in names:
+            if name in self.breaks:
+                raise self.breaks[name]
+        super()._create_inference_session(["CPUExecutionProvider"], None, disabled_optimizers)
+        self._fallback_providers = ["CPUExecutionProvider"]
+        self.loaded = [name for name in names if name in (*self.loads, "CPUExecutionProvider")]
+        stops_at = None if self.loaded == names[-1:] else self.stops_at
+        self._sess = GpuRun(self._sess, stops_at)  # type: ignore[has-type]
 
     def get_providers(self) -> list[str]:
-        return [*self.loads, "CPUExecutionProvider"]
+        return self.loaded
 
 
-TENSORRT, CUDA = "TensorrtExecutionProvider", "CUDAExecutionProvider"
+class GpuRun:
+    """The session in C++, below ONNX Runtime's Python."""
+
+    def __init__(self, session: Any, stops_at: int | None) -> None:
+        self._session, self._stops_at, self._frame = session, stops_at, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def run(self, *arguments: Any) -> Any:
+        self._frame += 1
+        if self._frame - 1 == self._stops_at:
+            raise EPFail("[ONNXRuntimeError] : 11 : EP_FAIL : CUDA failure 700\nand more")
+        return self._session.run(*arguments)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Says what onnxruntime offers, and of that loads, breaks and stops."""
+
+    def offer(*offered: str, **changed: Any) -> None:
+        monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
+        available = [*offered, "CPUExecutionProvider"]
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
+        for name, value in ({"loads": offered, "asked": []} | changed).items():
+            monkeypatch.setattr(GpuSession, name, value)
+        monkeypatch.setattr(onnxruntime, "InferenceSession", GpuSession)
+
+    return offer
 
 
 @pytest.mark.parametrize(
@@ -182,27 +230,90 @@ TENSORRT, CUDA = "TensorrtExecutionProvider", "CUDAExecutionProvider"
     ],
 )
 def test_it_takes_a_gpu_where_onnx_runtime_has_one_and_says_what_runs(
-    monkeypatch: pytest.MonkeyPatch,
+    gpu: Callable[..., None],
     tmp_path: Path,
     offered: tuple[str, ...],
     loads: tuple[str, ...],
     told: str,
 ) -> None:
-    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
-    monkeypatch.setattr(
-        onnxruntime, "get_available_providers", lambda: [*offered, "CPUExecutionProvider"]
-    )
-    monkeypatch.setattr(GpuSession, "loads", loads)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", GpuSession)
+    gpu(*offered, loads=loads)
     engine = shipped()
     assert engine.description.endswith(f" {told}")
-    *gpu, last = GpuSession.asked
-    assert [name for name, _ in gpu] == [name for name in (TENSORRT, CUDA) if name in offered]
+    ((*asked, last),) = GpuSession.asked
+    assert [name for name, _ in asked] == [name for name in (TENSORRT, CUDA) if name in offered]
     assert last == "CPUExecutionProvider"
     if TENSORRT in offered:
         # Without a cache it would compile the graph at every start.
-        assert gpu[0][1]["trt_engine_cache_enable"]
-        assert gpu[0][1]["trt_engine_cache_path"] == str(tmp_path)
+        assert asked[0][1]["trt_engine_cache_enable"]
+        assert asked[0][1]["trt_engine_cache_path"] == str(tmp_path)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_tensorrt_keeps_to_the_precisions_in_the_graph(
+    gpu: Callable[..., None], copy: Path, precision: str
+) -> None:
+    """Its provider builds strongly typed only while neither option is on."""
+    write_sidecar(copy, precision=precision)
+    gpu(TENSORRT)
+    OnnxRuntimeEngine(copy, threads=1)
+    (((_, options), _),) = GpuSession.asked
+    assert (options["trt_fp16_enable"], options["trt_int8_enable"]) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "told"),
+    [
+        ((TENSORRT,), "on CUDA, else the processor (TensorRT failed: no plan)"),
+        ((CUDA,), "on the processor (TensorRT failed: no plan; CUDA failed: no plan)"),
+        ((TENSORRT, CUDA), "on the processor (TensorRT failed: no plan; CUDA failed: no plan)"),
+    ],
+)
+@pytest.mark.parametrize("kind", [EPFail, RuntimeError])
+def test_where_a_provider_fails_at_the_start_the_next_one_is_taken_and_that_is_told(
+    gpu: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    breaks: tuple[str, ...],
+    told: str,
+    kind: type[Exception],
+) -> None:
+    gpu(TENSORRT, CUDA, breaks={name: kind("no plan\nand more") for name in breaks})
+    engine = shipped()
+    assert engine.description.endswith(f" {told}")
+    assert "TensorRT failed: no plan" in caplog.text
+    assert capsys.readouterr().out == ""  # ONNX Runtime prints when it changes by itself
+    assert engine.step(picture(), 1.0, AT_ONCE).shape == (32, 48, 3)
+
+
+def test_where_the_gpu_fails_at_a_frame_it_stops_and_changes_to_nothing(
+    gpu: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    gpu(CUDA, stops_at=1)
+    engine = shipped()
+    engine.step(picture(), 1.0, AT_ONCE)
+    with pytest.raises(Failure) as failure:
+        engine.step(picture(), 20.0, BAND)
+    assert str(failure.value) == (
+        f"{SHIPPED}: ONNX Runtime cannot magnify a frame ([ONNXRuntimeError] : 11 : EP_FAIL : CUDA "
+        "failure 700); start tremorscope again, and if that does not help, look for the GPU's driver "
+        "in: sudo dmesg"
+    )
+    assert len(GpuSession.asked) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_the_graph_that_was_checked_is_loaded(monkeypatch: pytest.MonkeyPatch, copy: Path) -> None:
+    """Somebody changes the file just after it was read."""
+    read = Path.read_bytes
+
+    def spoiling(path: Path) -> bytes:
+        content = read(path)
+        if path == copy:
+            copy.write_bytes(b"another graph")
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", spoiling)
+    assert OnnxRuntimeEngine(copy, threads=1).step(picture(), 1.0, AT_ONCE).shape == (32, 48, 3)
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider'")

@@ -1,4 +1,4 @@
-"""A GPU without a GPU: ``pycuda.driver`` as far as the engine needs it, and it watches what is asked.
+"""A GPU without a GPU: ``pycuda.driver`` as far as the project needs it, and it watches what is asked.
 
 Device memory is real memory at its real address. What is asked of a stream happens only when somebody
 waits for it, as late as a GPU may; so whoever reads too early, or frees or changes memory that is still
@@ -8,6 +8,7 @@ destructor, and is kept: end each test with ``gpu.check()``, which also finds wh
 How contexts and destructors behave was read in the sources of pycuda 2026.1 (src/cpp/cuda.hpp).
 """
 
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
 import numpy as np
+import pytest
 from numpy.typing import DTypeLike, NDArray
 
 ALIGNMENT = 256
@@ -47,12 +49,18 @@ def as_in_c(function: Function) -> Function:
 class FakeGpu:
     """The device, and a module for it: ``driver``."""
 
-    def __init__(self, name: str = "Orin", capability: tuple[int, int] = (8, 7)) -> None:
-        self.name, self.capability = name, capability
+    def __init__(
+        self, name: str = "Orin", capability: tuple[int, int] = (8, 7), integrated: bool = True
+    ) -> None:
+        self.name, self.capability, self.integrated = name, capability, integrated
+        self.clock_ms = 0.0
+        """A copy takes 1 ms, whatever its size, and computing takes 5."""
         self.misuses: list[str] = []
         self.calls: list[str] = []
         self.fails_at: int | None = None
         """The number of the call that fails, counted from 0 in ``calls``."""
+        self.stays_broken = False
+        """Whether all calls after that fail, too, as after an error in a kernel."""
         self.failure_kind = "RuntimeError"
         self.held: dict[str, int] = {}
         """How many of each kind exist now: contexts, streams, events, and TensorRT's objects."""
@@ -69,7 +77,8 @@ class FakeGpu:
         """Begins every call of the driver: it may be told to fail, and it needs a context."""
         number = len(self.calls)
         self.calls.append(name)
-        if number == self.fails_at:
+        broken = self.fails_at is not None and self.stays_broken and number > self.fails_at
+        if number == self.fails_at or broken:
             raise getattr(self.driver, self.failure_kind)(f"{name} failed: as the test wishes")
         if needs_context:
             self.need_context(name)
@@ -159,6 +168,7 @@ class Context:
     def detach(self) -> None:
         """pycuda releases it only when it is current here, or was retained on this thread."""
         gpu = self.gpu_of_this
+        gpu.call("cuDevicePrimaryCtxRelease", needs_context=False)
         if not self.valid:
             raise gpu.misuse("a context is detached twice")
         if (gpu.stack and gpu.stack[-1] is self) or self.thread == threading.get_ident():
@@ -206,12 +216,25 @@ class Event:
         self.context = gpu.stack[-1]
         self.stream: Stream | None = None
         self.reached = 0
+        self.passed_ms: list[float] = []
         gpu.hold("events", 1)
 
     @as_in_c
     def record(self, stream: Stream) -> None:
         self.gpu.call("cuEventRecord")
-        self.stream, self.reached = stream, len(stream.queue)
+        gpu, passed_ms = self.gpu, list[float]()  # not the event itself: the queue would keep it
+        stream.queue.append(lambda: passed_ms.append(gpu.clock_ms))
+        self.stream, self.reached, self.passed_ms = stream, len(stream.queue), passed_ms
+
+    @as_in_c
+    def time_since(self, earlier: "Event") -> float:
+        self.gpu.call("cuEventElapsedTime")
+        for event in (earlier, self):
+            if event.flags & int(self.gpu.driver.event_flags.DISABLE_TIMING):
+                raise self.gpu.misuse("the time of an event is asked for that keeps none")
+            if not event.passed_ms:
+                raise self.gpu.misuse("the time of an event is asked for that nobody waited for")
+        return self.passed_ms[0] - earlier.passed_ms[0]
 
     @as_in_c
     def synchronize(self) -> None:
@@ -253,7 +276,7 @@ class DeviceAllocation:
 
     def __del__(self) -> None:
         if getattr(self, "address", None) is not None:
-            with suppress(Misuse):
+            with suppress(Misuse, self.gpu.driver.Error):
                 self.free()
 
 
@@ -285,7 +308,7 @@ class PagelockedHostAllocation:
 
     def __del__(self) -> None:
         if getattr(self, "address", None) is not None:
-            with suppress(Misuse):
+            with suppress(Misuse, self.gpu.driver.Error):
                 self.free()
 
 
@@ -307,6 +330,9 @@ def _driver(gpu: FakeGpu) -> Any:
     class EventFlags:
         DEFAULT, BLOCKING_SYNC, DISABLE_TIMING = 0, 1, 2
 
+    class DeviceAttribute:
+        INTEGRATED = "INTEGRATED"
+
     class Device:
         def __init__(self, number: int) -> None:
             gpu.call("cuDeviceGet", needs_context=False)
@@ -318,6 +344,10 @@ def _driver(gpu: FakeGpu) -> Any:
         def compute_capability(self) -> tuple[int, int]:
             return gpu.capability
 
+        def get_attribute(self, attribute: str) -> int:
+            assert attribute == DeviceAttribute.INTEGRATED
+            return int(gpu.integrated)
+
         def retain_primary_context(self) -> Context:
             gpu.call("cuDevicePrimaryCtxRetain", needs_context=False)
             return Context(gpu)
@@ -325,12 +355,20 @@ def _driver(gpu: FakeGpu) -> Any:
     class ContextType:
         @staticmethod
         def pop() -> None:
+            gpu.call("cuCtxPopCurrent", needs_context=False)
             if not gpu.stack:
                 raise gpu.misuse("a context is popped where none is")
             gpu.stack.pop()
 
     def init() -> None:
         gpu.call("cuInit", needs_context=False)
+
+    def get_driver_version() -> int:
+        return 12060
+
+    def mem_get_info() -> tuple[int, int]:
+        gpu.call("cuMemGetInfo")
+        return 4_000_000_000, 8_000_000_000
 
     def pagelocked_empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         return np.asarray(PagelockedHostAllocation(gpu, shape, dtype))
@@ -346,6 +384,7 @@ def _driver(gpu: FakeGpu) -> Any:
         def copy() -> None:
             to = gpu.bytes_at(int(dest), src.nbytes, "a copy to the GPU")
             to[:] = gpu.pinned_bytes(src, "a copy to the GPU")
+            gpu.clock_ms += 1
 
         stream.queue.append(copy)
 
@@ -357,6 +396,7 @@ def _driver(gpu: FakeGpu) -> Any:
         def copy() -> None:
             to = gpu.pinned_bytes(dest, "a copy from the GPU")
             to[:] = gpu.bytes_at(int(src), dest.nbytes, "a copy from the GPU")
+            gpu.clock_ms += 1
 
         stream.queue.append(copy)
 
@@ -374,11 +414,20 @@ def _driver(gpu: FakeGpu) -> Any:
     for kind in ("MemoryError", "LogicError", "LaunchError", "RuntimeError"):
         setattr(driver, kind, error(kind))
     driver.event_flags, driver.Device, driver.Context = EventFlags, Device, ContextType
+    driver.device_attribute, driver.get_driver_version = DeviceAttribute, get_driver_version
     driver.Stream = lambda: Stream(gpu)
     driver.Event = lambda flags=0: Event(gpu, flags)
     for function in (
-        *(init, mem_alloc, pagelocked_empty),
+        *(init, mem_get_info, mem_alloc, pagelocked_empty),
         *(memcpy_htod_async, memcpy_dtoh_async, memset_d32_async),
     ):
         setattr(driver, function.__name__, as_in_c(function))
     return driver
+
+
+def install_pycuda(monkeypatch: pytest.MonkeyPatch, gpu: FakeGpu) -> None:
+    """``pycuda`` of this GPU, for as long as the test lasts."""
+    package: Any = ModuleType("pycuda")
+    package.driver = gpu.driver
+    monkeypatch.setitem(sys.modules, "pycuda", package)
+    monkeypatch.setitem(sys.modules, "pycuda.driver", gpu.driver)
