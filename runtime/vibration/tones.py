@@ -1,0 +1,215 @@
+"""The sinusoids of a record, strongest first, and how sure each of them is."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import ndimage, stats
+
+from calibration.scale import Axis
+from runtime.vibration import record
+from runtime.vibration.record import Floats
+from runtime.vibration.spectrum import FEWEST_CYCLES, PADDING, periodogram
+
+FALSE_ALARM = 1e-4
+"""Probability that white noise alone is given a frequency, for one record of one axis."""
+MOST_TONES = 5
+"""Tones of one axis; they are fitted together, so that none pulls another."""
+
+_FLOOR_BINS = 41  # width of the running median that tells the noise floor, and at least ...
+_FLOOR_SHARE = 4  # ... this part of the band: wider than a resonance that a long record resolves
+_APART = 3.0  # resolvable frequencies between two tones, so that one resonance is not told twice
+_NEAR = 6.0  # resolvable frequencies to both sides that tell the noise of a tone
+_STEPS, _LAST_STEPS = 2, 4  # of Gauss and Newton, after each further tone and at the end
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """A sinusoid: frequency in hertz, peak amplitude in pixels, and how it stands out.
+
+    ``frequency_se_hz`` and ``amplitude_se_px`` are the Cramer-Rao bounds (Rife and Boorstyn, IEEE
+    Trans. Information Theory 20, 1974) for the noise that the fit leaves, in all or near the tone,
+    whichever is more. A resonance that wind or traffic drives is no sinusoid; it leaves much near
+    itself, and its frequency is known that much worse.
+    """
+
+    frequency_hz: float
+    amplitude_px: float
+    frequency_se_hz: float
+    amplitude_se_px: float
+    axis: Axis | None = None
+
+
+def tones_of_axes(
+    t_s: ArrayLike, x_px: ArrayLike, y_px: ArrayLike, *, stretch: Literal["newest", "longest"]
+) -> list[Tone]:
+    """The tones of both axes, strongest first; see tones_of."""
+    found = []
+    axes: tuple[tuple[Axis, ArrayLike], ...] = (("x", x_px), ("y", y_px))
+    for axis, moved_px in axes:
+        tones = tones_of(t_s, moved_px, false_alarm=FALSE_ALARM / 2, stretch=stretch)
+        found += [replace(tone, axis=axis) for tone in tones]
+    return sorted(found, key=lambda tone: -tone.amplitude_px)
+
+
+def dominant_tone(
+    t_s: ArrayLike, x_px: ArrayLike, y_px: ArrayLike, *, stretch: Literal["newest", "longest"]
+) -> Tone | None:
+    """The stronger of both axes' dominant sinusoids, with its axis; see tones_of."""
+    return next(iter(tones_of_axes(t_s, x_px, y_px, stretch=stretch)), None)
+
+
+def dominant_frequency(
+    t_s: ArrayLike,
+    x_px: ArrayLike,
+    *,
+    false_alarm: float = FALSE_ALARM,
+    stretch: Literal["newest", "longest"] = "newest",
+) -> Tone | None:
+    """The strongest sinusoid of one record, or None when nothing stands above the noise."""
+    return next(iter(tones_of(t_s, x_px, false_alarm=false_alarm, stretch=stretch)), None)
+
+
+def tones_of(
+    t_s: ArrayLike,
+    x_px: ArrayLike,
+    *,
+    false_alarm: float = FALSE_ALARM,
+    stretch: Literal["newest", "longest"] = "newest",
+) -> list[Tone]:
+    """The sinusoids of one record, strongest first; empty when nothing stands above the noise.
+
+    t_s (s, increasing) and x_px (px, NaN where missing) have the same shape (m,). Used is one
+    stretch without gaps of more than LONGEST_GAP_STEPS median steps: the newest, or the longest.
+
+    Peaks of the Hann periodogram count when they are higher than white noise would reach anywhere
+    in the band with probability ``false_alarm`` (exponential distribution of a periodogram:
+    Scargle, Astrophysical Journal 263, 1982), above a floor from the median, in all and nearby. The
+    tones found are then fitted together with a linear trend, by least squares, to the samples at
+    their own times: no frequency grid and no interpolation remains in the result.
+    """
+    found = record.stretch(t_s, x_px, stretch)
+    if found is None:
+        return []
+    time_s, moved_px = found
+    time_s = time_s - time_s.mean()
+    length_s = time_s[-1] - time_s[0]
+    best = _fitted(time_s, moved_px, np.zeros(0), 0)
+    avoided_hz: list[float] = []
+    while len(best.tones_hz) < MOST_TONES:
+        frequency_hz, power = periodogram(time_s, best.residual_px)
+        near = [*best.tones_hz, *avoided_hz]
+        peak_hz = _highest_peak(frequency_hz, power, length_s, false_alarm, near)
+        if peak_hz is None:
+            break
+        wanted_hz = np.append(best.tones_hz, peak_hz)
+        trial = _fitted(time_s, moved_px, wanted_hz, _STEPS)
+        if np.any(np.abs(trial.tones_hz - wanted_hz) > 1 / length_s):
+            avoided_hz.append(peak_hz)
+            if len(avoided_hz) == MOST_TONES:
+                break
+            continue
+        best = trial
+    if len(best.tones_hz) == 0:
+        return []
+    best = _fitted(time_s, moved_px, best.tones_hz, _LAST_STEPS)
+    tones = _with_errors(time_s, best)
+    return sorted(tones, key=lambda tone: -tone.amplitude_px)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    tones_hz: Floats
+    amplitudes_px: Floats
+    residual_px: Floats
+
+
+def _with_errors(time_s: Floats, fitted: _Fitted) -> list[Tone]:
+    count = len(time_s)
+    length_s = time_s[-1] - time_s[0]
+    freedom = max(count - 2 - 3 * len(fitted.tones_hz), 1)
+    everywhere = float(np.sum(fitted.residual_px**2) / freedom)
+    frequency_hz, power = periodogram(time_s, fitted.residual_px)
+    tones = []
+    for tone_hz, amplitude_px in zip(fitted.tones_hz, fitted.amplitudes_px, strict=True):
+        near = np.abs(frequency_hz - tone_hz) < _NEAR / length_s
+        # White noise of variance v has a mean of 6 v / count in a Hann periodogram of amplitudes.
+        noise_px = np.sqrt(max(everywhere, float(power[near].mean()) * count / 6))
+        frequency_se_hz = np.sqrt(6 / count) * noise_px / (np.pi * amplitude_px * length_s)
+        amplitude_se_px = np.sqrt(2 / count) * noise_px
+        tones.append(
+            Tone(
+                float(tone_hz), float(amplitude_px), float(frequency_se_hz), float(amplitude_se_px)
+            )
+        )
+    return tones
+
+
+def _fitted(time_s: Floats, moved_px: Floats, tones_hz: Floats, steps: int) -> _Fitted:
+    """Trend and tones by least squares; frequencies by Gauss-Newton steps from the given ones.
+
+    Normal equations do: times are about their middle and in units of the record's length, and tones
+    lie apart, so the columns are nearly orthogonal.
+    """
+    count = len(tones_hz)
+    length_s = time_s[-1] - time_s[0]
+    place = time_s / length_s
+    trend = np.stack([np.ones_like(place), place])
+    for step in range(steps + 1):
+        turns = np.exp(2j * np.pi * tones_hz[:, None] * time_s)
+        linear = np.concatenate([trend, turns.real, turns.imag])
+        answer = _solved(linear, moved_px)
+        residual = moved_px - answer @ linear
+        along, across = answer[2 : 2 + count], answer[2 + count :]
+        if step == steps or count == 0:
+            break
+        slope = place * (across[:, None] * turns.real - along[:, None] * turns.imag)
+        change = _solved(np.concatenate([linear, slope]), residual)[-count:]
+        change = change / (2 * np.pi * length_s)
+        tones_hz = tones_hz + np.clip(change, -0.25 / length_s, 0.25 / length_s)
+    return _Fitted(tones_hz, np.hypot(along, across), residual)
+
+
+def _solved(columns: Floats, values: Floats) -> Floats:
+    """Least squares for rows of ``columns`` (k, n); the shortest answer when they depend."""
+    gram = columns @ columns.T
+    size = np.sqrt(np.maximum(np.diag(gram), np.finfo(np.float64).tiny))
+    answer = np.linalg.lstsq(gram / np.outer(size, size), columns @ values / size, rcond=1e-12)[0]
+    return np.asarray(answer / size)
+
+
+def _highest_peak(
+    frequency_hz: Floats,
+    power: Floats,
+    length_s: float,
+    false_alarm: float,
+    known_hz: list[float],
+) -> float | None:
+    """Frequency (Hz) of the highest significant peak that is not next to a known one."""
+    lowest = int(np.searchsorted(frequency_hz, FEWEST_CYCLES / length_s))
+    bins = power[lowest:-1:PADDING]
+    # The median of an exponential distribution is ln 2 of its mean. The nearby floor guards against
+    # coloured noise; it only ever raises the floor.
+    width = min(max(_FLOOR_BINS, len(bins) // _FLOOR_SHARE), len(bins))
+    nearby = ndimage.median_filter(bins, size=width, mode="nearest")
+    floor = np.maximum(nearby, np.median(bins)) / np.log(2)
+    floor = np.interp(frequency_hz, frequency_hz[lowest:-1:PADDING], floor)
+    threshold = _threshold(len(bins), false_alarm)
+    inner = power[1:-1]
+    peaks = (inner > power[:-2]) & (inner > power[2:]) & (inner > threshold * floor[1:-1])
+    peaks[: max(lowest - 1, 0)] = False
+    for hz in known_hz:
+        peaks &= np.abs(frequency_hz[1:-1] - hz) > _APART / length_s
+    if not peaks.any():
+        return None
+    return float(frequency_hz[1:-1][peaks][np.argmax(inner[peaks])])
+
+
+def _threshold(bins: int, false_alarm: float) -> float:
+    """Ratio to the mean that the highest of a white periodogram exceeds with that probability.
+
+    With a padded Hann periodogram there are about twice as many chances as bins. The floor's own
+    scatter is that of a mean of about ``bins / 4`` values, which makes the ratio F-distributed.
+    """
+    return float(stats.f.isf(false_alarm / (2 * bins), 2, max(bins / 2, 4)))
