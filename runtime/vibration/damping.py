@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, signal
 
-from runtime.vibration.record import Floats, evenly, step_of, stretch
-from runtime.vibration.spectrum import power_density
+from runtime.vibration.record import Floats, evenly, line_of, step_of, stretch
 
 FEWEST_CYCLES = 6.0
 """A free decay stands above the noise for at least this many cycles, ..."""
@@ -47,18 +46,20 @@ class NoDecay:
     reason: str
 
 
-def damping_of(t_s: ArrayLike, x_px: ArrayLike, frequency_hz: float) -> FreeDecay | NoDecay:
+def damping_of(
+    t_s: ArrayLike, x_px: ArrayLike, frequency_hz: float, floor_px_per_root_hz: float
+) -> FreeDecay | NoDecay:
     """Damping of the mode at about ``frequency_hz`` in the newest stretch of a record.
 
-    t_s (s, increasing) and x_px (px, NaN where missing) have the same shape (n,). The amplitude is
-    found by complex demodulation, which also tells where the decay begins and where it drowns in
-    noise. There a damped sinusoid with offset and slope is fitted to the samples at their own times
-    (Brincker and Ventura, Introduction to Operational Modal Analysis, 2015, chapter 5: the logarithmic
-    decrement is its textbook form). The standard errors are the fit's.
+    t_s (s, increasing) and x_px (px, NaN where missing) have the same shape (n,); the noise floor is
+    that of ``spectrum.power_density``. The amplitude is found by complex demodulation, which also
+    tells where the decay begins and where it drowns in noise. There a damped sinusoid with offset and
+    slope is fitted to the samples at their own times (Brincker and Ventura, Introduction to Operational
+    Modal Analysis, 2015, chapter 5: the logarithmic decrement is its textbook form). The standard errors
+    are the fit's.
     """
     found = stretch(t_s, x_px, "newest")
-    density = power_density(t_s, x_px)
-    if found is None or density is None:
+    if found is None:
         return NoDecay("too few samples without a long gap")
     time_s, moved_px = found
     even_s, even_px = evenly(time_s, moved_px)
@@ -68,11 +69,11 @@ def damping_of(t_s: ArrayLike, x_px: ArrayLike, frequency_hz: float) -> FreeDeca
         return NoDecay("the record is too short for this frequency")
     kernel = signal.windows.hann(taps + 2)[1:-1]
     kernel /= kernel.sum()
-    turned = 2 * signal.detrend(even_px) * np.exp(-2j * np.pi * frequency_hz * even_s)
+    turned = 2 * (even_px - line_of(even_px)) * np.exp(-2j * np.pi * frequency_hz * even_s)
     phasor: Complexes = np.convolve(turned, kernel, "valid")
     at_s = even_s[taps // 2 : taps // 2 + len(phasor)]
     # Of a density per positive frequency, through the kernel's bandwidth; both quadratures.
-    noise_px = density.floor_px_per_root_hz * np.sqrt(2 * np.square(kernel).sum() / step_s)
+    noise_px = floor_px_per_root_hz * np.sqrt(2 * np.square(kernel).sum() / step_s)
     amplitude_px = np.abs(phasor)
     begin = int(np.argmax(amplitude_px)) + taps // 4
     drowned = np.flatnonzero(amplitude_px[begin:] < _ABOVE_NOISE * noise_px)

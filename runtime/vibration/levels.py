@@ -1,5 +1,6 @@
 """How much a region moves: RMS, peak, peak to peak, and peak particle velocity with its frequency."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,40 +73,78 @@ def levels_of(
     t_s: Floats,
     moved_px: Floats,
     noise_px: Floats,
+    scale: Scale | None = None,
     *,
     level_s: float,
     low_hz: float,
     high_hz: float | None = None,
-    scale: Scale | None = None,
 ) -> Levels:
-    """Levels over the newest ``level_s`` seconds of a record.
+    """Levels of one region, moved_px and noise_px (2, n); see levels_of_regions."""
+    [levels] = levels_of_regions(
+        t_s,
+        moved_px[None],
+        noise_px[None],
+        [scale],
+        level_s=level_s,
+        low_hz=low_hz,
+        high_hz=high_hz,
+    )
+    return levels
 
-    t_s (n,) in seconds, increasing; moved_px and noise_px (2, n), x and y and the standard error of
-    each measurement, NaN where missing. What came before the level window only tells slow motion.
-    Velocity and acceleration are of the band from ``low_hz`` to ``high_hz``, which ends at 0.8 of the
-    Nyquist frequency at the latest.
+
+def levels_of_regions(
+    t_s: Floats,
+    moved_px: Floats,
+    noise_px: Floats,
+    scales: Sequence[Scale | None],
+    *,
+    level_s: float,
+    low_hz: float,
+    high_hz: float | None = None,
+) -> list[Levels]:
+    """Levels over the newest ``level_s`` seconds of each region's record, faster than one by one.
+
+    t_s (n,) in seconds, increasing; moved_px and noise_px (regions, 2, n), x and y and the standard
+    error of each measurement, NaN where missing. What came before the level window only tells slow
+    motion. Velocity and acceleration are of the band from ``low_hz`` to ``high_hz``, which ends at 0.8
+    of the Nyquist frequency at the latest.
     """
     if len(t_s) == 0:
-        return Levels(None, None, None)
-    begins_s = t_s[-1] - level_s
+        return [Levels(None, None, None)] * len(moved_px)
+    begins_s = float(t_s[-1]) - level_s
     newest = t_s >= begins_s
-    found = {
-        axis: level
-        for axis, moved, noise in zip(AXES, moved_px, noise_px, strict=True)
-        if (level := _axis_level(t_s[newest], moved[newest], noise[newest], level_s)) is not None
-    }
+    flat = moved_px.reshape(-1, len(t_s)), noise_px.reshape(-1, len(t_s))
+    motions = _motions(t_s, *flat, begins_s, level_s, low_hz, high_hz)
+    told = []
+    for number, scale in enumerate(scales):
+        found: dict[Axis, tuple[float, float, float]] = {}
+        moving: dict[Axis, list[_Part]] = {}
+        for row, axis in enumerate(AXES):
+            moved, noise = moved_px[number, row, newest], noise_px[number, row, newest]
+            level = _axis_level(t_s[newest], moved, noise, level_s)
+            if level is not None:
+                found[axis] = level
+                if motions[2 * number + row]:
+                    moving[axis] = motions[2 * number + row]
+        told.append(_levels(found, moving, scale))
+    return told
+
+
+def _levels(
+    found: dict[Axis, tuple[float, float, float]],
+    moving: dict[Axis, list["_Part"]],
+    scale: Scale | None,
+) -> Levels:
+    """The larger of the axes of everything."""
     if not found:
         return Levels(None, None, None)
     rms, peak, ratio = (max(values) for values in zip(*found.values(), strict=True))
-    known = {axis: level[:2] for axis, level in found.items()}
     values = {"displacement_rms_px": rms, "displacement_peak_px": peak}
     if scale is not None:
         for number, name in enumerate(("displacement_rms", "displacement_peak")):
-            value_mm, se_mm = max(scale.mm(axis, level[number]) for axis, level in known.items())
+            value_mm, se_mm = max(scale.mm(axis, level[number]) for axis, level in found.items())
             values |= {f"{name}_mm": value_mm, f"{name}_se_mm": se_mm}
-    motions = _motions(t_s, moved_px, noise_px, begins_s, level_s, low_hz, high_hz)
-    values |= _of_motion({axis: motions[axis] for axis in found if axis in motions}, scale)
-    return Levels(signal_to_noise=ratio, **values)
+    return Levels(signal_to_noise=ratio, **values, **_of_motion(moving, scale))
 
 
 def _axis_level(
@@ -141,14 +180,16 @@ def _motions(
     level_s: float,
     low_hz: float,
     high_hz: float | None,
-) -> dict[Axis, list[_Part]]:
-    """Every axis's motion inside the level window, where enough of that is known."""
-    moved_px = np.where(np.isfinite(noise_px), moved_px, np.nan)
-    missing = np.isnan(moved_px)
-    # Both axes nearly always miss the same samples, and then cost little more than one.
-    groups = [[0, 1]] if np.array_equal(missing[0], missing[1]) else [[0], [1]]
-    found: dict[Axis, list[_Part]] = {}
-    for rows in groups:
+) -> list[list[_Part]]:
+    """Every row's motion inside the level window; empty where too little of that is known."""
+    missing = np.isnan(moved_px) | np.isnan(noise_px)
+    # Most rows miss the same samples, most often none, and are worked on together.
+    groups: dict[bytes, list[int]] = {}
+    for row, lost in enumerate(missing):
+        groups.setdefault(lost.tobytes(), []).append(row)
+    found: list[list[_Part]] = [[] for _ in missing]
+    for rows in groups.values():
+        covered_s = 0.0
         parts: list[list[_Part]] = [[] for _ in rows]
         for time_s, both in stretches(t_s, np.concatenate([moved_px[rows], noise_px[rows]])):
             if time_s[-1] <= begins_s or len(time_s) < FEWEST_SAMPLES:
@@ -158,11 +199,12 @@ def _motions(
                 continue
             moved, noise = both[: len(rows)], both[len(rows) :]
             motion = motion_in_band(time_s, moved, np.sqrt(np.square(noise).mean(axis=1)), band)
+            covered_s += float(time_s[-1] - max(time_s[0], begins_s))
             for row, part in enumerate(parts):
                 part.append(_part(motion, row, begins_s))
-        covered_s = sum(part.t_s[-1] - part.t_s[0] for part in parts[0])
         if covered_s >= _LEAST_COVERAGE * level_s * (1 - 1e-6):
-            found |= {AXES[row]: part for row, part in zip(rows, parts, strict=True)}
+            for row, part in zip(rows, parts, strict=True):
+                found[row] = part
     return found
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft, ndimage, signal
 
-from runtime.vibration.record import Floats, evenly, step_of
+from runtime.vibration.record import Floats, evenly, line_of, step_of
 
 HIGHEST_SHARE = 0.8
 """A band ends at this share of the Nyquist frequency at the latest."""
@@ -29,7 +29,7 @@ _ORDER = 16  # of linear prediction: eight sinusoids
 _CONTINUED_CYCLES = 1.0  # of the band's lower edge, beyond each end
 _BELOW, _ABOVE = 1.5, 1.2  # ratios to the band's edges at which its slopes reach zero
 _NEIGHBOURS = 5  # frequencies whose power is averaged before it is compared with noise
-_SIGNIFICANT = 3.0  # times noise: reached by that average of noise alone in 1 of 1,000 cases
+_SEEN, _KEPT = 7.0, 1.5  # times noise: where motion is seen, and how far around it is kept
 _FINER = 6  # points for each sample, so that no peak falls between two
 
 
@@ -82,8 +82,7 @@ def motion_in_band(time_s: Floats, x_px: Floats, noise_px: Floats, band: Band) -
     even_s, even_px = evenly(time_s, x_px)
     step_s = step_of(even_s)
     count = len(even_s)
-    slope, centre = _line(even_px)
-    line = centre[:, None] + slope[:, None] * (np.arange(count) - (count - 1) / 2)
+    line = line_of(even_px)
     added = min(round(_CONTINUED_CYCLES / band.low_hz / step_s), 2 * count)
     fade = signal.windows.hann(2 * added + 1, sym=True)[:added]
     weights = np.concatenate([fade, np.ones(count), fade[::-1]])
@@ -111,24 +110,22 @@ def motion_in_band(time_s: Floats, x_px: Floats, noise_px: Floats, band: Band) -
             )
         )
     fine_s = np.linspace(even_s[0], even_s[-1], last - first)
-    fine_line = centre[:, None] + slope[:, None] * np.linspace(
-        -(count - 1) / 2, (count - 1) / 2, last - first
-    )
+    fine_line = np.linspace(line[:, 0], line[:, -1], last - first, axis=1)
     displacement = Derivative(found[0].values + fine_line, found[0].se)
     return Motion(fine_s, displacement, found[1], found[2])
 
 
-def _line(x_px: Floats) -> tuple[Floats, Floats]:
-    """Slope for each sample and mean of every row's regression line."""
-    place = np.arange(x_px.shape[1]) - (x_px.shape[1] - 1) / 2
-    return x_px @ place / (place @ place), x_px.mean(axis=1)
-
-
 def _gain(power: Floats, noise: Floats) -> Floats:
-    """Wiener's gain for each frequency; 0 where nothing stands above the noise."""
+    """1 for the frequencies that are kept, 0 for those where nothing stands above the noise.
+
+    Kept are all frequencies around one that noise hardly reaches, as far as there is more than noise.
+    """
     smooth = ndimage.uniform_filter1d(power, _NEIGHBOURS, axis=1, mode="nearest")
-    floor = np.maximum(noise, np.finfo(np.float64).tiny)
-    return np.where(smooth > _SIGNIFICANT * floor, 1 - floor / np.maximum(smooth, floor), 0.0)
+    neighbours = np.array([[0, 0, 0], [1, 1, 1], [0, 0, 0]], dtype=bool)
+    kept = ndimage.binary_propagation(
+        smooth > _SEEN * noise, structure=neighbours, mask=smooth > _KEPT * noise
+    )
+    return np.asarray(kept, dtype=np.float64)
 
 
 def _remaining(
@@ -158,15 +155,22 @@ def _passed(frequency_hz: Floats, band: Band) -> Floats:
 def _continued(x_px: Floats, added: int) -> Floats:
     """Every row (n,) continued by linear prediction, forwards and backwards: (rows, added + n + added)."""
     coefficients = prediction(x_px, _ORDER)
-    longer = np.empty((len(x_px), x_px.shape[1] + 2 * added))
-    longer[:, added : added + x_px.shape[1]] = x_px
-    silence = np.zeros(added)
-    for row, known, a in zip(longer, x_px, coefficients, strict=True):
-        after = signal.lfiltic([1.0], a, known[: -_ORDER - 1 : -1])
-        before = signal.lfiltic([1.0], a, known[:_ORDER])
-        row[added + len(known) :] = signal.lfilter([1.0], a, silence, zi=after)[0]
-        row[:added] = signal.lfilter([1.0], a, silence, zi=before)[0][::-1]
-    return longer
+    ends = np.stack([x_px[:, :_ORDER], x_px[:, : -_ORDER - 1 : -1]], axis=1)
+    # What the filter remembers of the samples next to each end (scipy.signal.lfiltic, for all rows).
+    shifted = np.array(
+        [
+            np.append(coefficients[:, i:], np.zeros((len(x_px), i - 1)), axis=1)
+            for i in range(1, _ORDER + 1)
+        ]
+    )
+    memory = -np.einsum("irk,rek->rei", shifted, ends)
+    silence = np.zeros((2, added))
+    beyond = [
+        signal.lfilter([1.0], a, silence, zi=zi)[0]
+        for a, zi in zip(coefficients, memory, strict=True)
+    ]
+    before, after = np.stack(beyond, axis=1)
+    return np.concatenate([before[:, ::-1], x_px, after], axis=1)
 
 
 def prediction(x: Floats, order: int) -> Floats:

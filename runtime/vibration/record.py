@@ -50,6 +50,14 @@ def stretch(
     return chosen if len(chosen[0]) >= FEWEST_SAMPLES else None
 
 
+def line_of(values: Floats) -> Floats:
+    """The regression line of every row (..., n) of evenly spaced values."""
+    count = values.shape[-1]
+    place = np.arange(count) - (count - 1) / 2
+    slope = values @ place / (place @ place)
+    return np.asarray(values.mean(axis=-1)[..., None] + slope[..., None] * place)
+
+
 def step_of(time_s: Floats) -> float:
     """The step between samples (s): the median, so that lost frames do not count."""
     return float(np.median(np.diff(time_s)))

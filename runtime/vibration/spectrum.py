@@ -1,12 +1,13 @@
 """Spectra of one record: amplitudes for reading, Welch's density for the noise floor."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import signal, stats
+from scipy import fft, signal
 
-from runtime.vibration.record import Floats, evenly, step_of, stretch
+from runtime.vibration.record import Floats, evenly, line_of, step_of, stretch
 
 FEWEST_CYCLES = 2.0
 """What has fewer cycles than this in the record is drift."""
@@ -67,23 +68,32 @@ def power_density(t_s: ArrayLike, x_px: ArrayLike) -> PowerDensity | None:
     even_s, even_px = evenly(*found)
     segment = max(len(even_s) // _SEGMENTS, 8)
     frequency_hz, density = signal.welch(
-        signal.detrend(even_px), 1 / step_of(even_s), nperseg=segment
+        even_px - line_of(even_px), 1 / step_of(even_s), nperseg=segment
     )
     # Hann windows that overlap by half make K segments worth about 36 K / 19 degrees of freedom
     # (Percival and Walden, Spectral Analysis for Physical Applications, 1993, equation 294).
     freedom = max(36 / 19 * (2 * len(even_s) // segment - 1), 2)
-    median_over_mean = float(stats.chi2.median(freedom)) / freedom
-    floor = float(np.median(density[1:-1])) / median_over_mean
+    # Median over mean of a chi-squared distribution (Wilson and Hilferty, PNAS 17, 1931).
+    floor = float(np.median(density[1:-1])) / (1 - 2 / (9 * freedom)) ** 3
     return PowerDensity(frequency_hz, density, float(np.sqrt(floor)))
 
 
 def periodogram(time_s: Floats, moved_px: Floats) -> tuple[Floats, Floats]:
-    """Frequencies and squared single-sided amplitudes of a stretch, PADDING times too fine."""
-    even_s, even_px = evenly(time_s, moved_px)
-    even_px = signal.detrend(even_px)
-    count = len(even_s)
-    window = signal.windows.hann(count, sym=False)
-    transform = np.fft.rfft(even_px * window, n=PADDING * count)
+    """Frequencies and squared single-sided amplitudes of a stretch, about PADDING times too fine."""
+    count = round((time_s[-1] - time_s[0]) / step_of(time_s)) + 1
+    even_s = np.linspace(time_s[0], time_s[-1], count)
+    # Straight lines are good enough to see a peak by, and this is done for every tone.
+    even_px = np.interp(even_s, time_s, moved_px)
+    window = _hann(count)
+    length: int = fft.next_fast_len(PADDING * count, real=True)
+    transform = fft.rfft((even_px - line_of(even_px)) * window, n=length)
     amplitude_px = 2 * np.abs(transform) / window.sum()
-    frequency_hz: Floats = np.fft.rfftfreq(PADDING * count, even_s[1] - even_s[0])
+    frequency_hz: Floats = fft.rfftfreq(length, even_s[1] - even_s[0])
     return frequency_hz, np.square(amplitude_px)
+
+
+@lru_cache(maxsize=8)
+def _hann(count: int) -> Floats:
+    window: Floats = signal.windows.hann(count, sym=False)
+    window.flags.writeable = False
+    return window

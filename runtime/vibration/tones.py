@@ -1,6 +1,7 @@
 """The sinusoids of a record, strongest first, and how sure each of them is."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -14,14 +15,15 @@ from runtime.vibration.spectrum import FEWEST_CYCLES, PADDING, periodogram
 
 FALSE_ALARM = 1e-4
 """Probability that white noise alone is given a frequency, for one record of one axis."""
-MOST_TONES = 5
+MOST_TONES = 4
 """Tones of one axis; they are fitted together, so that none pulls another."""
 
 _FLOOR_BINS = 41  # width of the running median that tells the noise floor, and at least ...
 _FLOOR_SHARE = 4  # ... this part of the band: wider than a resonance that a long record resolves
 _APART = 3.0  # resolvable frequencies between two tones, so that one resonance is not told twice
 _NEAR = 6.0  # resolvable frequencies to both sides that tell the noise of a tone
-_STEPS, _LAST_STEPS = 2, 4  # of Gauss and Newton, after each further tone and at the end
+_RIDGE = 1e-13  # of a normal equation's diagonal
+_STEPS, _LAST_STEPS = 1, 3  # of Gauss and Newton, after each further tone and at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +174,12 @@ def _fitted(time_s: Floats, moved_px: Floats, tones_hz: Floats, steps: int) -> _
 
 
 def _solved(columns: Floats, values: Floats) -> Floats:
-    """Least squares for rows of ``columns`` (k, n); the shortest answer when they depend."""
+    """Least squares for rows of ``columns`` (k, n); a small answer where they depend on each other."""
     gram = columns @ columns.T
-    size = np.sqrt(np.maximum(np.diag(gram), np.finfo(np.float64).tiny))
-    answer = np.linalg.lstsq(gram / np.outer(size, size), columns @ values / size, rcond=1e-12)[0]
-    return np.asarray(answer / size)
+    size = np.sqrt(gram.diagonal()) + np.finfo(np.float64).tiny
+    gram /= np.outer(size, size)
+    gram.flat[:: len(size) + 1] += _RIDGE
+    return np.asarray(np.linalg.solve(gram, columns @ values / size) / size)
 
 
 def _highest_peak(
@@ -206,6 +209,7 @@ def _highest_peak(
     return float(frequency_hz[1:-1][peaks][np.argmax(inner[peaks])])
 
 
+@lru_cache(maxsize=64)
 def _threshold(bins: int, false_alarm: float) -> float:
     """Ratio to the mean that the highest of a white periodogram exceeds with that probability.
 
