@@ -9,10 +9,10 @@ a stretch of displacement, all in the frequency domain.
 2. Where a stretch ends, the transform would see a jump. It is continued beyond both ends by linear
    prediction (Burg, 37th meeting of the Society of Exploration Geophysicists, 1967; Kay, Modern
    Spectral Estimation, 1988, chapter 7), so that its newest samples are as good as the others.
-3. Noise suppression: the measurement's noise N is known, so frequencies whose power P is not
-   significantly above it are left out, and the others multiplied by 1 - N / P (Wiener's filter with
-   spectral subtraction: Boll, IEEE Trans. Acoustics, Speech, and Signal Processing 27, 1979). What
-   is left of noise is stated as a standard error.
+3. Noise suppression: the measurement's noise is known, so frequencies at which nothing stands above
+   it are left out (spectral subtraction with a gain of 0 or 1: Boll, IEEE Trans. Acoustics, Speech,
+   and Signal Processing 27, 1979). The noise that passes is stated as a standard error, or, where
+   nothing passes, what the noise may hide.
 """
 
 from dataclasses import dataclass
@@ -136,11 +136,10 @@ def _remaining(
     What may be hidden is the upper one-sigma limit of the power beyond the noise. The power of noise
     at one frequency has an exponential distribution, so its standard deviation is its mean.
     """
-    passing: Floats = (gain * share * noise).sum(axis=1)
+    passing = (gain * share * noise).sum(axis=1)
     excess = ((power - noise) * share).sum(axis=1)
     scatter = noise[:, 0] * np.sqrt(redundancy * np.square(share).sum())
-    nothing = ~((gain > 0) & (share > 0)).any(axis=1)
-    return np.where(nothing, np.maximum(excess, 0) + scatter, passing)
+    return np.asarray(np.where(passing > 0, passing, np.maximum(excess, 0) + scatter))
 
 
 def _passed(frequency_hz: Floats, band: Band) -> Floats:
