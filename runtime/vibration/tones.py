@@ -22,6 +22,8 @@ _FLOOR_BINS = 41  # width of the running median that tells the noise floor, and 
 _FLOOR_SHARE = 4  # ... this part of the band: wider than a resonance that a long record resolves
 _APART = 3.0  # resolvable frequencies between two tones, so that one resonance is not told twice
 _NEAR = 6.0  # resolvable frequencies to both sides that tell the noise of a tone
+_FEWEST_PARTS, _MOST_PARTS = 4, 16  # of the record, whose phases tell whether a tone wanders
+_WANDERS = 3.0  # times the phases' expected variance: a sinusoid in white noise hardly reaches it
 _RIDGE = 1e-13  # of a normal equation's diagonal
 _STEPS, _LAST_STEPS = 1, 3  # of Gauss and Newton, after each further tone and at the end
 
@@ -32,8 +34,8 @@ class Tone:
 
     ``frequency_se_hz`` and ``amplitude_se_px`` are the Cramer-Rao bounds (Rife and Boorstyn, IEEE
     Trans. Information Theory 20, 1974) for the noise that the fit leaves, in all or near the tone,
-    whichever is more. A resonance that wind or traffic drives is no sinusoid; it leaves much near
-    itself, and its frequency is known that much worse.
+    whichever is more. A resonance that wind or traffic drives is no sinusoid: its phase wanders, and
+    ``frequency_se_hz`` grows by what that does.
     """
 
     frequency_hz: float
@@ -115,37 +117,89 @@ def tones_of(
         best = trial
     if len(best.tones_hz) == 0:
         return []
-    best = _fitted(time_s, moved_px, best.tones_hz, _LAST_STEPS)
-    tones = _with_errors(time_s, best)
-    return sorted(tones, key=lambda tone: -tone.amplitude_px)
+    return _with_errors(time_s, _fitted(time_s, moved_px, best.tones_hz, _LAST_STEPS))
 
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
+    """Tones (k,), their amplitudes (k,) and waves (k, n), and what is left of the record (n,)."""
+
     tones_hz: Floats
     amplitudes_px: Floats
+    waves_px: Floats
     residual_px: Floats
 
 
 def _with_errors(time_s: Floats, fitted: _Fitted) -> list[Tone]:
+    """The tones, strongest first, without those that belong to a stronger one that wanders."""
     count = len(time_s)
-    length_s = time_s[-1] - time_s[0]
+    length_s = float(time_s[-1] - time_s[0])
     freedom = max(count - 2 - 3 * len(fitted.tones_hz), 1)
     everywhere = float(np.sum(fitted.residual_px**2) / freedom)
     frequency_hz, power = periodogram(time_s, fitted.residual_px)
-    tones = []
-    for tone_hz, amplitude_px in zip(fitted.tones_hz, fitted.amplitudes_px, strict=True):
+    tones: list[Tone] = []
+    inside_hz: list[float] = []  # of tones that wander
+    for index in np.argsort(-fitted.amplitudes_px):
+        tone_hz, amplitude_px = float(fitted.tones_hz[index]), float(fitted.amplitudes_px[index])
+        if any(abs(tone_hz - hz) < _NEAR / length_s for hz in inside_hz):
+            continue
         near = np.abs(frequency_hz - tone_hz) < _NEAR / length_s
         # White noise of variance v has a mean of 6 v / count in a Hann periodogram of amplitudes.
-        noise_px = np.sqrt(max(everywhere, float(power[near].mean()) * count / 6))
-        frequency_se_hz = np.sqrt(6 / count) * noise_px / (np.pi * amplitude_px * length_s)
-        amplitude_se_px = np.sqrt(2 / count) * noise_px
+        noise_px = float(np.sqrt(max(everywhere, power[near].mean() * count / 6)))
+        bound_hz = np.sqrt(6 / count) * noise_px / (np.pi * amplitude_px * length_s)
+        neighbours = np.abs(fitted.tones_hz - tone_hz) < _NEAR / length_s
+        around_px = fitted.residual_px + fitted.waves_px[neighbours].sum(axis=0)
+        wander_hz = _wander_hz(time_s, around_px, tone_hz, everywhere)
+        if wander_hz > 0:
+            inside_hz.append(tone_hz)
         tones.append(
             Tone(
-                float(tone_hz), float(amplitude_px), float(frequency_se_hz), float(amplitude_se_px)
+                tone_hz,
+                amplitude_px,
+                float(np.hypot(bound_hz, wander_hz)),
+                float(np.sqrt(2 / count) * noise_px),
             )
         )
     return tones
+
+
+def _wander_hz(time_s: Floats, moved_px: Floats, tone_hz: float, noise: float) -> float:
+    """Standard error of a frequency because its phase wanders; 0 where noise explains that.
+
+    The phase of a resonance under random force does a random walk. If it has variance q t after t
+    seconds, then over a record of length T its departure from a straight line has a mean square of
+    q T / 15, and the line's slope a variance of 6 q / (5 T). ``noise`` is the samples' variance.
+    """
+    length_s = time_s[-1] - time_s[0]
+    # A part has a cycle at least, so that its Hann window keeps the tone's mirror image out.
+    parts = min(_MOST_PARTS, int(length_s * tone_hz))
+    if parts < _FEWEST_PARTS:
+        return 0.0
+    place = (time_s - time_s[0]) / length_s * parts
+    starts = np.searchsorted(place, np.arange(parts))
+    if np.any(np.diff(np.append(starts, len(time_s))) < 2):
+        return 0.0
+    window = np.square(np.sin(np.pi * place))
+    turned = window * moved_px * np.exp(-2j * np.pi * tone_hz * time_s)
+    phasors = 2 * np.add.reduceat(turned, starts) / np.add.reduceat(window, starts)
+    phase = np.unwrap(np.angle(phasors))
+    at = np.arange(parts)
+    line = np.polyval(np.polyfit(at, phase, 1), at)
+    scatter = float(np.square(phase - line).mean())
+    # Each phase has a variance of 2 v / (samples x amplitude^2), half as much again by the window, and
+    # the line takes two of them.
+    amplitude2 = float(np.median(np.square(np.abs(phasors))))
+    expected = (
+        3
+        * noise
+        * parts
+        / len(time_s)
+        / max(amplitude2, np.finfo(np.float64).tiny)
+        * (1 - 2 / parts)
+    )
+    if scatter < _WANDERS * expected:
+        return 0.0
+    return float(np.sqrt(18 * (scatter - expected)) / (2 * np.pi * length_s))
 
 
 def _fitted(time_s: Floats, moved_px: Floats, tones_hz: Floats, steps: int) -> _Fitted:
@@ -170,7 +224,8 @@ def _fitted(time_s: Floats, moved_px: Floats, tones_hz: Floats, steps: int) -> _
         change = _solved(np.concatenate([linear, slope]), residual)[-count:]
         change = change / (2 * np.pi * length_s)
         tones_hz = tones_hz + np.clip(change, -0.25 / length_s, 0.25 / length_s)
-    return _Fitted(tones_hz, np.hypot(along, across), residual)
+    waves = along[:, None] * turns.real + across[:, None] * turns.imag
+    return _Fitted(tones_hz, np.hypot(along, across), waves, residual)
 
 
 def _solved(columns: Floats, values: Floats) -> Floats:
