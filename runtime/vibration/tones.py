@@ -1,5 +1,6 @@
 """The sinusoids of a record, strongest first, and how sure each of them is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -55,6 +56,45 @@ def tones_of_axes(
         tones = tones_of(t_s, moved_px, false_alarm=FALSE_ALARM / 2, stretch=stretch)
         found += [replace(tone, axis=axis) for tone in tones]
     return sorted(found, key=lambda tone: -tone.amplitude_px)
+
+
+def distinct(tones: Sequence[Tone], resolution_hz: float, most: int) -> list[Tone]:
+    """At most ``most`` of the tones, strongest first, without the weaker of two at one frequency.
+
+    One frequency is what differs by less than the resolution, or than three standard errors.
+    """
+    kept: list[Tone] = []
+    for tone in sorted(tones, key=lambda one: -one.amplitude_px):
+        if not any(_same(tone, other, resolution_hz) for other in kept):
+            kept.append(tone)
+    return kept[:most]
+
+
+def _same(one: Tone, other: Tone, resolution_hz: float) -> bool:
+    apart_hz = abs(one.frequency_hz - other.frequency_hz)
+    se_hz = float(np.hypot(one.frequency_se_hz, other.frequency_se_hz))
+    return apart_hz < max(resolution_hz, 3 * se_hz)
+
+
+def shared_frequencies(
+    regions: Sequence[Sequence[Tone]], resolution_hz: float, most: int
+) -> list[tuple[float, int]]:
+    """Frequencies at which two or more regions vibrate, and the region that moves most at each.
+
+    At most ``most``, by the largest amplitude. A frequency is the mean of the regions', weighted by one
+    over their squared standard errors.
+    """
+    every = [(tone, number) for number, tones in enumerate(regions) for tone in tones]
+    found: list[tuple[float, int]] = []
+    for tone in distinct([tone for tone, _ in every], resolution_hz, len(every)):
+        same = [(one, number) for one, number in every if _same(one, tone, resolution_hz)]
+        if len({number for _, number in same}) < 2:
+            continue
+        hz = np.array([one.frequency_hz for one, _ in same])
+        weights = np.array([one.frequency_se_hz**-2 for one, _ in same])
+        _, strongest = max(same, key=lambda pair: pair[0].amplitude_px)
+        found.append((float((hz * weights).sum() / weights.sum()), strongest))
+    return found[:most]
 
 
 def dominant_tone(
@@ -171,8 +211,10 @@ def _wander_hz(time_s: Floats, moved_px: Floats, tone_hz: float, noise: float) -
     q T / 15, and the line's slope a variance of 6 q / (5 T). ``noise`` is the samples' variance.
     """
     length_s = time_s[-1] - time_s[0]
-    # A part has a cycle at least, so that its Hann window keeps the tone's mirror image out.
-    parts = min(_MOST_PARTS, int(length_s * tone_hz))
+    # The tone's mirror image, which turns once for each 1 / mirror_hz, stays outside of a part's Hann
+    # window when that is two such turns long.
+    mirror_hz = min(2 * tone_hz, (len(time_s) - 1) / length_s - 2 * tone_hz)
+    parts = min(_MOST_PARTS, int(length_s * mirror_hz / 2))
     if parts < _FEWEST_PARTS:
         return 0.0
     place = (time_s - time_s[0]) / length_s * parts

@@ -25,11 +25,13 @@ LOW_HZ = 0.5
 class Report:
     """What a window says about frequencies.
 
+    ``resolution_hz`` is one over the window's length: frequencies nearer to each other are one.
     ``tones`` of both axes, strongest first. ``noise_floor_px_per_root_hz`` is the larger of the axes.
     ``damping`` is of the strongest tone, None without one.
     """
 
     rate_hz: float | None
+    resolution_hz: float
     tones: tuple[Tone, ...]
     noise_floor_px_per_root_hz: float | None
     damping: FreeDecay | NoDecay | None
@@ -161,6 +163,7 @@ class VibrationWindow:
             damping = damping_of(t_s, along, tones[0].frequency_hz, floors[0])
         return Report(
             rate_hz=rate_of(t_s),
+            resolution_hz=1e9 / self._window_ns,
             tones=tones,
             noise_floor_px_per_root_hz=max(floors, default=None),
             damping=damping,
