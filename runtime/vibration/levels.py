@@ -7,7 +7,7 @@ import numpy as np
 from scipy import special
 
 from calibration.scale import Axis, Scale
-from runtime.vibration.motion import Derivative, Motion, motion_in_band, usable_band
+from runtime.vibration.derivatives import Derivative, Motion, motion_in_band, usable_band
 from runtime.vibration.record import FEWEST_SAMPLES, Floats, step_of, stretches
 
 AXES: tuple[Axis, Axis] = ("x", "y")
@@ -32,7 +32,7 @@ class Levels:
     pictures may be most of the noise.
 
     Peak to peak, velocity and acceleration are of the motion without most of its noise, velocity
-    and acceleration inside the configured band; see ``motion.py``. ``ppv`` is the peak particle
+    and acceleration inside the configured band; see ``derivatives.py``. ``ppv`` is the peak particle
     velocity: the largest magnitude of one component; ``ppv_hz`` is the frequency at that instant, from
     the zero crossings around it. Where no motion stands above the noise they are about zero.
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from runtime.vibration.motion import HIGHEST_SHARE
+from runtime.vibration.derivatives import HIGHEST_SHARE
 from runtime.vibration.record import LONGEST_GAP_STEPS, Floats
 
 _NEAR_NYQUIST = 0.8  # share of it beyond which a peak is doubted

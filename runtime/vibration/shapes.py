@@ -89,7 +89,7 @@ def _phasors(
     total = weights.sum(axis=1)
     expected = length_s / 2 / np.median(np.diff(time_s))
     enough = total > _LEAST_SHARE * expected
-    total = np.where(enough, total, np.nan)
+    total = np.where(enough, total, np.nan)  # NaN divides without a warning, 0 does not
     values = np.where(known, values, 0)
     mean = (weights * values).sum(axis=1) / total
     turns = np.exp(-2j * np.pi * frequency_hz * at_s)
