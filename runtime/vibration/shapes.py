@@ -93,8 +93,9 @@ def _phasors(
     values = np.where(known, values, 0)
     mean = (weights * values).sum(axis=1) / total
     turns = np.exp(-2j * np.pi * frequency_hz * at_s)
-    phasors: Complexes = 2 * ((values - mean[:, None]) * weights) @ turns / total
-    return phasors
+    sums = 2 * ((values - mean[:, None]) * weights) @ turns
+    found = np.where(enough, sums, np.nan) / np.where(enough, total, 1.0)
+    return np.asarray(found, dtype=np.complex128)
 
 
 def mac(one: ArrayLike, other: ArrayLike) -> float:

@@ -25,7 +25,7 @@ LOW_HZ = 0.5
 class Report:
     """What a window says about frequencies.
 
-    ``resolution_hz`` is one over the window's length: frequencies nearer to each other are one.
+    ``resolution_hz`` is one over the record's length: frequencies nearer to each other are one.
     ``tones`` of both axes, strongest first. ``noise_floor_px_per_root_hz`` is the larger of the axes.
     ``damping`` is of the strongest tone, None without one.
     """
@@ -154,6 +154,7 @@ class VibrationWindow:
     def report(self) -> Report:
         """Frequencies, damping, noise floor, and what of it cannot be trusted."""
         t_s, moved_px = self.record()
+        length_s = -float(t_s[0]) if len(t_s) > 1 else self._window_ns / 1e9
         tones = tuple(tones_of_axes(t_s, moved_px[0], moved_px[1], stretch="newest"))
         densities = [power_density(t_s, values) for values in moved_px]
         floors = [one.floor_px_per_root_hz for one in densities if one is not None]
@@ -163,7 +164,7 @@ class VibrationWindow:
             damping = damping_of(t_s, along, tones[0].frequency_hz, floors[0])
         return Report(
             rate_hz=rate_of(t_s),
-            resolution_hz=1e9 / self._window_ns,
+            resolution_hz=1 / length_s,
             tones=tones,
             noise_floor_px_per_root_hz=max(floors, default=None),
             damping=damping,
