@@ -30,7 +30,7 @@ _CONTINUED_CYCLES = 1.0  # of the band's lower edge, beyond each end
 _BELOW, _ABOVE = 1.5, 1.2  # ratios to the band's edges at which its slopes reach zero
 _NEIGHBOURS = 5  # frequencies whose power is averaged before it is compared with noise
 _SEEN, _KEPT = 7.0, 1.5  # times noise: where motion is seen, and how far around it is kept
-_FINER = 6  # points for each sample, so that no peak falls between two
+_FINER = 3  # points for each sample, so that a parabola finds the peak between two
 
 
 @dataclass(frozen=True, slots=True)

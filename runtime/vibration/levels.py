@@ -261,40 +261,39 @@ def _rms(parts: list[_Part], which: int) -> tuple[float, float]:
 
 def _peak(parts: list[_Part], which: int) -> tuple[float, float]:
     """The largest magnitude, less what noise adds to a largest one, and its standard error."""
-    largest = max((float(np.abs(part.values[which]).max()), part.se[which]) for part in parts)
-    among = [np.abs(part.values[which]) for part in parts]
-    return _without_bias(*largest, among), largest[1]
+    return _largest([(np.abs(part.values[which]), part.se[which]) for part in parts])
 
 
 def _peak_to_peak(parts: list[_Part]) -> tuple[float, float]:
     """The range of displacement; its ends' errors are independent."""
-    middle = float(np.mean([part.values[0].mean() for part in parts]))
-    ends = []
-    for sign in (1.0, -1.0):
-        among = [sign * (part.values[0] - middle) for part in parts]
-        end_px, se_px = max(
-            (float(values.max()), part.se[0]) for values, part in zip(among, parts, strict=True)
-        )
-        ends.append((_without_bias(end_px, se_px, among), se_px))
-    return ends[0][0] + ends[1][0], float(np.hypot(ends[0][1], ends[1][1]))
+    start = float(parts[0].values[0][0])
+    highest, high_se = _largest([(part.values[0] - start, part.se[0]) for part in parts])
+    lowest, low_se = _largest([(start - part.values[0], part.se[0]) for part in parts])
+    return max(highest + lowest, 0.0), float(np.hypot(high_se, low_se))
 
 
-def _without_bias(largest: float, se: float, among: list[Floats]) -> float:
-    """A maximum less the expected maximum of the noise of all peaks that could have been it.
+def _largest(parts: list[tuple[Floats, float]]) -> tuple[float, float]:
+    """The largest value less the expected maximum of the noise of all peaks that could have been it.
 
     Those are the peaks within two standard errors. Noise inside a narrow band changes slowly, so that
     of many peaks only some are independent. Expected maximum of k normal values: Blom, Statistical
     Estimates and Transformed Beta-Variables, 1958.
     """
-    near = largest - 2 * se
-    peaks = 0
-    for values in among:
-        inner = values[1:-1]
-        tops = (inner >= values[:-2]) & (inner > values[2:]) & (inner > near)
-        peaks += int(np.count_nonzero(tops))
-    count = min(max(peaks, 1), _INDEPENDENT_PEAKS)
-    excess = float(special.ndtri((count - 0.375) / (count + 0.25)))
-    return largest - min(excess * se, largest / 2)
+    tops = [_tops(values) for values, _ in parts]
+    largest, se = max((float(top.max()), se) for top, (_, se) in zip(tops, parts, strict=True))
+    near = sum(int(np.count_nonzero(top > largest - 2 * se)) for top in tops)
+    count = min(max(near, 1), _INDEPENDENT_PEAKS)
+    excess = float(special.ndtri((count - 0.375) / (count + 0.25))) * se
+    return largest - min(excess, abs(largest) / 2), se
+
+
+def _tops(values: Floats) -> Floats:
+    """The local maxima, each from the parabola through three values, and both ends."""
+    left, middle, right = values[:-2], values[1:-1], values[2:]
+    at = np.flatnonzero((middle >= left) & (middle > right))
+    left, middle, right = left[at], middle[at], right[at]
+    tops = middle - np.square(left - right) / (8 * (left - 2 * middle + right))
+    return np.concatenate([tops, values[[0, -1]]])
 
 
 def _frequency_at_peak(parts: list[_Part]) -> float | None:
