@@ -19,6 +19,7 @@ lint: .venv/test.stamp
 bench: .venv/run.stamp
 	$(BIN)/tremorscope bench --markdown benchmarks/THROUGHPUT.md
 	$(BIN)/python -m benchmarks.accuracy
+	$(BIN)/python -m benchmarks.vibration
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -113,18 +113,21 @@ def validate(config: Annotated[Path, typer.Argument(help="Configuration, a TOML 
 
 @app.command()
 def schema(
-    message: Annotated[str, typer.Argument(help="config, state, telemetry or alert.")] = "config",
+    message: Annotated[
+        str, typer.Argument(help="config, state, telemetry, shape or alert.")
+    ] = "config",
 ) -> None:
     """Print the JSON Schema of the configuration or of an MQTT message."""
     from pydantic import BaseModel
 
     from runtime.config import Config
-    from runtime.messages import AlertMessage, State, Telemetry
+    from runtime.messages import AlertMessage, ModeShape, State, Telemetry
 
     models: dict[str, type[BaseModel]] = {
         "config": Config,
         "state": State,
         "telemetry": Telemetry,
+        "shape": ModeShape,
         "alert": AlertMessage,
     }
     if message not in models:

@@ -43,6 +43,11 @@ class Camera(Section):
     rate_hz: float | None = Field(
         None, gt=0, le=1000, title="Wanted frame rate of a live camera (Hz)"
     )
+    exposure_s: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] | None = Field(
+        None,
+        title="Exposure of each picture (s), if known",
+        description="Only to warn where it takes much of a fast vibration's amplitude away.",
+    )
     real_time: bool = Field(
         True, title="Play a file at its own rate", description="false: as fast as possible."
     )
@@ -57,6 +62,11 @@ class Region(Rectangle):
         title="File of millimetres per pixel",
         description="Written by tremorscope scale, for the surface that this region shows. Without "
         "one, nothing is told in millimetres.",
+    )
+    baseline_hz: Annotated[float, Field(gt=0, le=500, allow_inf_nan=False)] | None = Field(
+        None,
+        title="Natural frequency of what this region shows (Hz)",
+        description="Telemetry tells the shift against it. Without one, it is learned.",
     )
 
 
@@ -112,6 +122,25 @@ class Vibration(Section):
     level_s: PositiveSeconds = Field(
         2.0, title="Length of the window for RMS and peak, which alerts are judged on (s)"
     )
+    low_hz: Annotated[float, Field(ge=0.01, le=500, allow_inf_nan=False)] = Field(
+        0.5, title="Lower edge of the band of velocity and acceleration (Hz)"
+    )
+    high_hz: Annotated[float, Field(gt=0, le=500, allow_inf_nan=False)] | None = Field(
+        None,
+        title="Upper edge of the band of velocity and acceleration (Hz)",
+        description="None, or more than the frame rate allows, means 0.8 of the Nyquist frequency.",
+    )
+    learn_baseline_s: Annotated[float, Field(gt=0, le=30 * 86400, allow_inf_nan=False)] = Field(
+        600.0,
+        title="Time over which a region's natural frequency is learned (s)",
+        description="For regions without baseline_hz; then telemetry tells the shift against it.",
+    )
+
+    @model_validator(mode="after")
+    def _band_is_ordered(self) -> "Vibration":
+        if self.high_hz is not None and self.low_hz >= self.high_hz:
+            raise ValueError(f"low_hz = {self.low_hz:g} must be below high_hz = {self.high_hz:g}")
+        return self
 
 
 Quantity = Literal[

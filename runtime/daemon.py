@@ -203,6 +203,8 @@ class Daemon:
             if self._publisher is not None:
                 for telemetry in measured.telemetry:
                     self._publisher.publish_telemetry(telemetry)
+                for shape in measured.shapes:
+                    self._publisher.publish_telemetry(shape)
             if time.monotonic() > tell_at:
                 log.info("%s", self.counters)
                 tell_at += TELL_EVERY_S

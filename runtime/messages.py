@@ -1,11 +1,12 @@
 """What goes over MQTT: one model for each topic. Units are in the names; a missing value is null.
 
 Topics, below ``<topic>/<camera>/``: ``state`` (retained, with a last will), ``telemetry/<region>``
-(QoS 0, dropped while there is no connection), ``alerts`` (QoS 1, never retained, kept in the outbox
-until the broker has accepted them).
+and ``shapes`` (QoS 0, dropped while there is no connection), ``alerts`` (QoS 1, never retained, kept
+in the outbox until the broker has accepted them).
 
 Values in millimetres are null unless the region has a scale. Their errors (``_se_mm``) include the
-scale's; those of RMS and peak are the scale's alone, and what noise adds shows in ``signal_to_noise``.
+scale's; those of RMS and peak displacement are the scale's alone, and what noise adds shows in
+``signal_to_noise``.
 """
 
 from datetime import datetime, timezone
@@ -37,6 +38,36 @@ class State(Message):
     engine: str | None = None
 
 
+class Part(BaseModel):
+    """A part of a message."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Peak(Part):
+    """A frequency at which a region vibrates, from the whole window; amplitude from zero to peak."""
+
+    hz: float
+    hz_se: float
+    axis: Literal["x", "y"]
+    """The axis that moves more at this frequency."""
+    amplitude_px: float
+    amplitude_se_px: float
+    amplitude_mm: float | None = None
+    amplitude_se_mm: float | None = None
+
+
+class Damping(Part):
+    """Of the strongest peak, from a free decay and from nothing else."""
+
+    hz: float
+    ratio: float
+    """1 is critical damping; the logarithmic decrement is about 2 pi times this."""
+    ratio_se: float
+    cycles: float
+    """Length of the decay that it was found in."""
+
+
 class Telemetry(Message):
     """One region, once every ``report_every_s``. All of it is about raw pictures, not magnified."""
 
@@ -45,7 +76,9 @@ class Telemetry(Message):
     t_s: float
     """Capture time of the newest frame, on the camera's clock."""
     rate_hz: float | None
-    """Real frame rate from timestamps; the Nyquist frequency is half of it."""
+    """Real frame rate from timestamps."""
+    nyquist_hz: float | None = None
+    """Half of it: faster vibration shows at a wrong, lower frequency."""
     x_px: float | None
     y_px: float | None
     x_se_px: float | None
@@ -60,16 +93,78 @@ class Telemetry(Message):
     displacement_rms_se_mm: float | None = None
     displacement_peak_mm: float | None = None
     displacement_peak_se_mm: float | None = None
+    displacement_peak_to_peak_px: float | None = None
+    displacement_peak_to_peak_mm: float | None = None
+    displacement_peak_to_peak_se_mm: float | None = None
+    velocity_rms_px_s: float | None = None
+    velocity_rms_mm_s: float | None = None
+    velocity_rms_se_mm_s: float | None = None
+    ppv_px_s: float | None = None
+    """Peak particle velocity: the largest magnitude of x's or y's velocity inside the band."""
+    ppv_mm_s: float | None = None
+    ppv_se_mm_s: float | None = None
+    ppv_hz: float | None = None
+    """Frequency at that instant, from the zero crossings around it."""
+    acceleration_rms_px_s2: float | None = None
+    acceleration_rms_mm_s2: float | None = None
+    acceleration_rms_se_mm_s2: float | None = None
+    acceleration_peak_px_s2: float | None = None
+    acceleration_peak_mm_s2: float | None = None
+    acceleration_peak_se_mm_s2: float | None = None
     signal_to_noise: float | None
+    noise_floor_px_per_root_hz: float | None = None
+    """Amplitude density of the displacement where nothing vibrates, of the noisier axis."""
     dominant_hz: float | None
     dominant_amplitude_px: float | None
     dominant_amplitude_mm: float | None = None
     dominant_amplitude_se_mm: float | None = None
+    peaks: tuple[Peak, ...] = ()
+    """At most five, strongest first."""
+    damping: Damping | None = None
+    damping_missing: str | None = None
+    """Why there is no damping, when there is a peak."""
+    frequency_shift_percent: float | None = None
+    """Of the natural frequency against its baseline; null while that is learned, or without a peak."""
+    frequency_shift_se_percent: float | None = None
+    baseline_hz: float | None = None
     valid: bool
     reason: str | None
     """Why the newest measurement cannot be trusted, when it cannot."""
     alert: bool
     """Whether an alert is open on this region."""
+    warnings: tuple[str, ...] = ()
+    """What of the above cannot be trusted, and why: sampling, aliasing, exposure, lost frames."""
+
+
+class ShapePoint(Part):
+    """How one axis of one region moves at the shape's frequency."""
+
+    region: str
+    axis: Literal["x", "y"]
+    amplitude_px: float
+    amplitude_mm: float | None
+    ratio: float
+    """Amplitude in pixels over the reference's."""
+    ratio_se: float
+    phase_deg: float
+    """Lead over the reference: 0 in phase, 180 or -180 against it."""
+    phase_se_deg: float
+    coherence: float
+    """0 to 1: the share of the motion there that goes with the reference's."""
+
+
+class ModeShape(Message):
+    """How the regions move together at one frequency that two or more of them share."""
+
+    time_utc: str
+    t_s: float
+    frequency_hz: float
+    reference_region: str
+    reference_axis: Literal["x", "y"]
+    """The point with the largest amplitude."""
+    points: tuple[ShapePoint, ...]
+    mac: float | None
+    """Modal assurance criterion against the first such shape since the start: 1 is the same shape."""
 
 
 class AlertMessage(Message):

@@ -23,7 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from failure import Failure
 from runtime.config import Mqtt
 from runtime.delivery import REFUSED, AlertDelivery, Answer, DeliveryCounts
-from runtime.messages import AlertMessage, State, Telemetry
+from runtime.messages import AlertMessage, ModeShape, State, Telemetry
 from runtime.outbox import Outbox
 
 _log = logging.getLogger(__name__)
@@ -106,11 +106,12 @@ class Publisher:
         else:
             self._work.put(self._delivery.try_now)
 
-    def publish_telemetry(self, message: Telemetry) -> None:
+    def publish_telemetry(self, message: Telemetry | ModeShape) -> None:
         """Send telemetry if there is a connection; else drop and count it."""
+        topic = "shapes" if isinstance(message, ModeShape) else f"telemetry/{message.region}"
         if self._connected:
             info = self._client.publish(
-                f"{self._prefix}/telemetry/{message.region}",
+                f"{self._prefix}/{topic}",
                 message.model_dump_json().encode(),
                 qos=0,
                 properties=self._properties(expires_s=_TELEMETRY_EXPIRES_S),

@@ -115,7 +115,7 @@ def test_a_source_that_is_no_file_stays_as_it_is(source: str, tmp_path: Path) ->
             "height = 48",
             "colour = true\nheight = 48",
             "bridge.toml:11: regions[0].colour = true: unknown key; "
-            "known here are: x, y, width, height, name, scale",
+            "known here are: x, y, width, height, name, scale, baseline_hz",
         ),
         (
             "height = 48",
@@ -161,6 +161,11 @@ def test_a_source_that_is_no_file_stays_as_it_is(source: str, tmp_path: Path) ->
             "height = 48",
             "height = 48\n[magnification]\nlow_hz = 9.0",
             "bridge.toml:12: magnification: low_hz = 9 must be below high_hz = 5",
+        ),
+        (
+            "height = 48",
+            "height = 48\n[vibration]\nlow_hz = 9.0\nhigh_hz = 8.0",
+            "bridge.toml:12: vibration: low_hz = 9 must be below high_hz = 8",
         ),
         (
             "height = 48",

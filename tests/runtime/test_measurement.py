@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from runtime.config import Alert, Camera, Config, Region, Vibration
 from runtime.displacement import DisplacementMeter
 from runtime.frame import Frame
 from runtime.measurement import Measured, Measurement
-from runtime.messages import AlertMessage, Telemetry
+from runtime.messages import AlertMessage, ModeShape, Telemetry
 from runtime.vibration import Levels
 
 GIRDER = Region(name="girder", x=12, y=12, width=40, height=40)
@@ -99,6 +100,26 @@ def test_telemetry_tells_what_was_measured() -> None:
     assert last.signal_to_noise > 10
     assert last.valid
     assert last.reason is None
+    assert last.nyquist_hz == pytest.approx(15)
+    assert last.velocity_rms_px_s == pytest.approx(2 * math.pi * BURST_HZ * 0.3 / 2**0.5, rel=0.05)
+    assert last.ppv_px_s == pytest.approx(2 * math.pi * BURST_HZ * 0.3, rel=0.07)
+    assert last.ppv_hz == pytest.approx(BURST_HZ, rel=0.05)
+    assert last.acceleration_peak_px_s2 == pytest.approx(
+        (2 * math.pi * BURST_HZ) ** 2 * 0.3, rel=0.1
+    )
+    assert last.displacement_peak_to_peak_px == pytest.approx(0.6, rel=0.07)
+    [peak, *_] = last.peaks
+    assert (peak.hz, peak.amplitude_px, peak.axis) == (
+        last.dominant_hz,
+        last.dominant_amplitude_px,
+        "x",
+    )
+    assert 0 < peak.hz_se < 0.05
+    assert last.damping is None
+    assert last.damping_missing
+    assert last.noise_floor_px_per_root_hz is not None
+    assert 0 < last.noise_floor_px_per_root_hz < 0.02
+    assert last.frequency_shift_percent is None  # not learned yet
 
 
 @pytest.mark.parametrize(
@@ -208,11 +229,16 @@ def test_with_a_scale_messages_hold_millimetres_and_their_error(tmp_path: Path) 
     assert raised.value == raised.displacement_rms_mm == pytest.approx(0.42, rel=0.1)
     assert raised.displacement_peak_se_mm is not None
     # The scale changes nothing of what is in pixels, and without it no millimetre is told.
-    in_mm = {name for name in Telemetry.model_fields if name.endswith("_mm")}
-    assert len(in_mm) == 10
+    in_mm = {name for name in Telemetry.model_fields if re.search("_mm(_s2?)?$", name)}
+    assert len(in_mm) == 20
     told, told_without = last.model_dump(), without.model_dump()
     assert {told_without[name] for name in in_mm} == {None}
-    same = set(told) - in_mm - {"time_utc", "alert"}
+    assert without.ppv_px_s is not None
+    assert last.ppv_mm_s == pytest.approx(2 * without.ppv_px_s, rel=0.01)
+    [peak, *_], [plain_peak, *_] = last.peaks, without.peaks
+    assert peak.amplitude_mm == pytest.approx(2 * peak.amplitude_px)
+    assert plain_peak.amplitude_mm is None
+    same = set(told) - in_mm - {"time_utc", "alert", "peaks"}
     assert {name: told[name] for name in same} == {name: told_without[name] for name in same}
     [quiet, *_] = [alert for one in plain for alert in one.alerts]
     assert quiet.displacement_rms_mm is quiet.displacement_rms_se_mm is None
@@ -239,7 +265,10 @@ def test_missing_values_are_null_in_messages(with_scale: bool, tmp_path: Path) -
         assert missing >= {
             *("x_px", "y_px", "x_se_px", "y_se_px", "dominant_hz", "dominant_amplitude_px"),
             *("displacement_rms_px", "displacement_peak_px", "signal_to_noise"),
-            *(name for name in content if name.endswith("_mm")),
+            *("displacement_peak_to_peak_px", "velocity_rms_px_s", "ppv_px_s", "ppv_hz"),
+            *("acceleration_rms_px_s2", "acceleration_peak_px_s2", "damping"),
+            *("noise_floor_px_per_root_hz", "frequency_shift_percent"),
+            *(name for name in content if "_mm" in name),
         }
         assert not content["valid"]
         assert "flat" in content["reason"]
@@ -251,3 +280,57 @@ def test_an_alert_without_a_dominant_frequency_has_null_there() -> None:
     content = json.loads(raised.model_dump_json())
     assert content["dominant_hz"] is None
     assert AlertMessage.model_validate(content) == raised
+
+
+def test_a_shift_of_the_natural_frequency_is_told() -> None:
+    region = GIRDER.model_copy(update={"baseline_hz": 5.0})
+    results = measured(config(region), moving(burst(5.0, 0.0, 5.0)))
+    [last] = results[told_at(results)[-1]].telemetry
+    assert last.baseline_hz == 5.0
+    assert last.dominant_hz is not None
+    assert last.frequency_shift_percent is not None
+    assert last.frequency_shift_percent == pytest.approx(100 * (last.dominant_hz / 5.0 - 1))
+    assert last.frequency_shift_se_percent is not None
+    assert abs(last.frequency_shift_percent - 100 * (BURST_HZ / 5.0 - 1)) < max(
+        4 * last.frequency_shift_se_percent, 0.1
+    )
+
+
+def test_a_learned_baseline_goes_on_in_the_next_process() -> None:
+    settings = config().model_copy(
+        update={"vibration": Vibration(window_s=2.0, learn_baseline_s=2.0)}
+    )
+    frames = list(moving(burst(8.0, 0.0, 8.0)))
+    before = Measurement(settings)
+    told = [one for frame in frames for one in before.process(frame).telemetry]
+    assert told[0].frequency_shift_percent is None
+    assert told[-1].frequency_shift_percent == pytest.approx(0, abs=1)
+    after = Measurement(settings, {"girder": before.trackers["girder"].state})
+    told = [one for frame in frames[:90] for one in after.process(frame).telemetry]
+    assert told[-1].baseline_hz == before.trackers["girder"].baseline_hz
+
+
+def test_regions_that_move_together_share_a_shape(tmp_path: Path) -> None:
+    pier = Region(name="pier", x=8, y=8, width=24, height=30)
+    results = measured(config(scaled(tmp_path), pier), moving(burst(6.0, 0.0, 6.0)))
+    shapes = [shape for one in results for shape in one.shapes]
+    last = shapes[-1]
+    assert last.frequency_hz == pytest.approx(BURST_HZ, rel=0.005)
+    along = {point.region: point for point in last.points if point.axis == "x"}
+    # Both regions show one rigid picture.
+    for point in along.values():
+        assert point.ratio == pytest.approx(1.0, abs=0.05)
+        assert point.phase_deg == pytest.approx(0.0, abs=3)
+        assert point.coherence > 0.98
+        assert point.amplitude_px == pytest.approx(0.3, rel=0.05)
+    assert along["girder"].amplitude_mm == pytest.approx(0.6, rel=0.05)
+    assert along["pier"].amplitude_mm is None
+    assert shapes[0].mac is None
+    assert last.mac is not None
+    assert last.mac > 0.95
+    assert ModeShape.model_validate_json(last.model_dump_json()) == last
+
+
+def test_still_regions_have_no_shape() -> None:
+    pier = Region(name="pier", x=8, y=8, width=24, height=30)
+    assert [one.shapes for one in measured(config(GIRDER, pier), still(3.0)) if one.shapes] == []

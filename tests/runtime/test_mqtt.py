@@ -12,7 +12,7 @@ from broker import Listener, Mosquitto, wait_until
 import runtime
 from failure import Failure
 from runtime.config import Mqtt
-from runtime.messages import AlertMessage, State, Telemetry, utc_text
+from runtime.messages import AlertMessage, ModeShape, State, Telemetry, utc_text
 from runtime.mqtt import Publisher
 from runtime.outbox import Outbox
 
@@ -59,6 +59,18 @@ def telemetry() -> Telemetry:
     )
     return Telemetry(
         region="mast", time_utc=utc_text(0.0), t_s=1.0, valid=False, alert=False, **nothing
+    )
+
+
+def shape() -> ModeShape:
+    return ModeShape(
+        time_utc=utc_text(0.0),
+        t_s=1.0,
+        frequency_hz=3.0,
+        reference_region="mast",
+        reference_axis="x",
+        points=(),
+        mac=None,
     )
 
 
@@ -281,7 +293,11 @@ def test_telemetry_arrives_and_expires(listen: Listen, publisher: Publish) -> No
     one = publisher()
     connected(one)
     one.publish_telemetry(telemetry())
+    one.publish_telemetry(shape())
     wait_until(lambda: bool(listener.payloads("/telemetry/mast")), "the telemetry arrives")
+    wait_until(lambda: bool(listener.payloads("/shapes")), "the shape arrives")
+    (payload,) = listener.payloads("tremorscope/cam/shapes")
+    assert ModeShape.model_validate_json(payload) == shape()
     (payload,) = listener.payloads("tremorscope/cam/telemetry/mast")
     assert Telemetry.model_validate_json(payload) == telemetry()
     (message,) = [m for m in listener.messages if m.topic.endswith("/mast")]

@@ -1,0 +1,107 @@
+"""What the camera's rate allows, and warnings where it does not allow what was asked for.
+
+A camera samples without a filter before it: vibration above the Nyquist frequency, half the frame
+rate, is not removed but shows at a lower, wrong frequency.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from runtime.vibration.derivatives import HIGHEST_SHARE
+from runtime.vibration.record import LONGEST_GAP_STEPS, Floats
+
+_NEAR_NYQUIST = 0.8  # share of it beyond which a peak is doubted
+_CHANGED = 0.02  # share by which the rate may differ between both halves of the window
+_MOST_LOST = 0.05  # share of frames that may be missing or unusable
+_MOST_BLURRED = 0.1  # share of an amplitude that exposure may take away
+_FEWEST_STEPS = 16
+
+
+def rate_of(t_s: Floats) -> float | None:
+    """Frames a second, from the median step between time stamps; None for fewer than three."""
+    return float(1 / np.median(np.diff(t_s))) if len(t_s) > 2 else None
+
+
+def warnings_of(
+    t_s: Floats,
+    measured: ArrayLike,
+    *,
+    low_hz: float,
+    high_hz: float | None,
+    peaks_hz: Sequence[float] = (),
+    exposure_s: float | None = None,
+) -> tuple[str, ...]:
+    """Sentences on what cannot be trusted; empty when all is well.
+
+    t_s (n,) are the time stamps of a window and ``measured`` (n,) is false where a frame gave no
+    measurement. ``exposure_s`` is how long each picture is exposed, where that is known.
+    """
+    rate_hz = rate_of(t_s)
+    if rate_hz is None:
+        return ()
+    nyquist_hz = rate_hz / 2
+    told = [
+        f"the peak at {hz:.3g} Hz is near the Nyquist frequency {nyquist_hz:.3g} Hz and may be the alias "
+        "of a faster vibration; raise the frame rate to tell"
+        for hz in sorted(peaks_hz)
+        if hz > _NEAR_NYQUIST * nyquist_hz
+    ]
+    top_hz = HIGHEST_SHARE * nyquist_hz
+    if low_hz >= top_hz:
+        told.append(
+            f"{rate_hz:.3g} frames a second cannot show the band from {low_hz:g} Hz: no velocity; "
+            f"raise the frame rate above {2 * low_hz / HIGHEST_SHARE:.3g} Hz or lower low_hz"
+        )
+    elif high_hz is not None and high_hz > top_hz:
+        beyond = "beyond" if high_hz > nyquist_hz else "too near"
+        told.append(
+            f"high_hz = {high_hz:g} Hz is {beyond} the Nyquist frequency {nyquist_hz:.3g} Hz: velocity "
+            f"ends at {top_hz:.3g} Hz; raise the frame rate above {2 * high_hz / HIGHEST_SHARE:.3g} Hz "
+            "or lower high_hz"
+        )
+    if exposure_s is not None:
+        told += _of_exposure(exposure_s, rate_hz, min(top_hz, high_hz or top_hz))
+    steps_s = np.diff(t_s)
+    if len(steps_s) >= _FEWEST_STEPS:
+        halves_hz = [1 / float(np.median(half)) for half in np.array_split(steps_s, 2)]
+        if abs(halves_hz[1] / halves_hz[0] - 1) > _CHANGED:
+            told.append(
+                f"the frame rate changed from {halves_hz[0]:.3g} to {halves_hz[1]:.3g} Hz; frequencies "
+                "are right, but the spectrum mixes two Nyquist frequencies"
+            )
+        told += _of_gaps(steps_s, measured, rate_hz)
+    return tuple(told)
+
+
+def _of_exposure(exposure_s: float, rate_hz: float, top_hz: float) -> list[str]:
+    if exposure_s * rate_hz > 1 + _CHANGED:
+        return [
+            f"an exposure of {exposure_s:g} s does not fit {rate_hz:.3g} frames a second; correct "
+            "exposure_s"
+        ]
+    # A picture shows the mean position while it was exposed: amplitudes times sin(u) / u.
+    lost = 1 - float(np.sinc(top_hz * exposure_s))
+    if lost <= _MOST_BLURRED:
+        return []
+    return [
+        f"an exposure of {exposure_s:g} s takes {100 * lost:.0f} % of the amplitude away at "
+        f"{top_hz:.3g} Hz; expose shorter, with more light"
+    ]
+
+
+def _of_gaps(steps_s: Floats, measured: ArrayLike, rate_hz: float) -> list[str]:
+    # A step of n frames' length has lost n - 1 of them. Steps are compared with their neighbours, or a
+    # rate that changed would count as frames lost.
+    halves = [half / np.median(half) for half in np.array_split(steps_s, 2)]
+    lost = int(sum(np.sum(np.maximum(np.round(half) - 1, 0)) for half in halves))
+    missing = lost + int(np.sum(~np.asarray(measured, dtype=bool)))
+    expected = len(steps_s) + 1 + lost
+    if missing <= _MOST_LOST * expected:
+        return []
+    longest_s = float(steps_s.max())
+    tail = ""
+    if longest_s * rate_hz > LONGEST_GAP_STEPS:
+        tail = f", the longest gap is {longest_s:.2g} s"
+    return [f"{100 * missing / expected:.0f} % of the frames are lost or gave no measurement{tail}"]

@@ -1,0 +1,316 @@
+"""The sinusoids of a record, strongest first, and how sure each of them is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import ndimage, stats
+
+from calibration.scale import Axis
+from runtime.vibration import record
+from runtime.vibration.record import Floats
+from runtime.vibration.spectrum import FEWEST_CYCLES, PADDING, periodogram
+
+FALSE_ALARM = 1e-4
+"""Probability that white noise alone is given a frequency, for one record of one axis."""
+MOST_TONES = 4
+"""Tones of one axis; they are fitted together, so that none pulls another."""
+
+_FLOOR_BINS = 41  # width of the running median that tells the noise floor, and at least ...
+_FLOOR_SHARE = 4  # ... this part of the band: wider than a resonance that a long record resolves
+_APART = 3.0  # resolvable frequencies between two tones, so that one resonance is not told twice
+_NEAR = 6.0  # resolvable frequencies to both sides that tell the noise of a tone
+_FEWEST_PARTS, _MOST_PARTS = 4, 16  # of the record, whose phases tell whether a tone wanders
+_WANDERS = 3.0  # times the phases' expected variance: a sinusoid in white noise hardly reaches it
+_RIDGE = 1e-13  # of a normal equation's diagonal
+_STEPS, _LAST_STEPS = 1, 3  # of Gauss and Newton, after each further tone and at the end
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """A sinusoid: frequency in hertz, peak amplitude in pixels, and how it stands out.
+
+    ``frequency_se_hz`` and ``amplitude_se_px`` are the Cramer-Rao bounds (Rife and Boorstyn, IEEE
+    Trans. Information Theory 20, 1974) for the noise that the fit leaves, in all or near the tone,
+    whichever is more. A resonance that wind or traffic drives is no sinusoid: its phase wanders, and
+    ``frequency_se_hz`` grows by what that does.
+    """
+
+    frequency_hz: float
+    amplitude_px: float
+    frequency_se_hz: float
+    amplitude_se_px: float
+    axis: Axis | None = None
+
+
+def tones_of_axes(
+    t_s: ArrayLike, x_px: ArrayLike, y_px: ArrayLike, *, stretch: Literal["newest", "longest"]
+) -> list[Tone]:
+    """The tones of both axes, strongest first; see tones_of."""
+    found = []
+    axes: tuple[tuple[Axis, ArrayLike], ...] = (("x", x_px), ("y", y_px))
+    for axis, moved_px in axes:
+        tones = tones_of(t_s, moved_px, false_alarm=FALSE_ALARM / 2, stretch=stretch)
+        found += [replace(tone, axis=axis) for tone in tones]
+    return sorted(found, key=lambda tone: -tone.amplitude_px)
+
+
+def distinct(tones: Sequence[Tone], resolution_hz: float, most: int) -> list[Tone]:
+    """At most ``most`` of the tones, strongest first, without the weaker of two at one frequency.
+
+    One frequency is what differs by less than the resolution, or than three standard errors.
+    """
+    kept: list[Tone] = []
+    for tone in sorted(tones, key=lambda one: -one.amplitude_px):
+        if not any(_same(tone, other, resolution_hz) for other in kept):
+            kept.append(tone)
+    return kept[:most]
+
+
+def _same(one: Tone, other: Tone, resolution_hz: float) -> bool:
+    apart_hz = abs(one.frequency_hz - other.frequency_hz)
+    se_hz = float(np.hypot(one.frequency_se_hz, other.frequency_se_hz))
+    return apart_hz < max(resolution_hz, 3 * se_hz)
+
+
+def shared_frequencies(
+    regions: Sequence[Sequence[Tone]], resolution_hz: float, most: int
+) -> list[tuple[float, int]]:
+    """Frequencies at which two or more regions vibrate, and the region that moves most at each.
+
+    At most ``most``, by the largest amplitude. A frequency is the mean of the regions', weighted by one
+    over their squared standard errors.
+    """
+    every = [(tone, number) for number, tones in enumerate(regions) for tone in tones]
+    found: list[tuple[float, int]] = []
+    for tone in distinct([tone for tone, _ in every], resolution_hz, len(every)):
+        same = [(one, number) for one, number in every if _same(one, tone, resolution_hz)]
+        if len({number for _, number in same}) < 2:
+            continue
+        hz = np.array([one.frequency_hz for one, _ in same])
+        weights = np.array([one.frequency_se_hz**-2 for one, _ in same])
+        _, strongest = max(same, key=lambda pair: pair[0].amplitude_px)
+        found.append((float((hz * weights).sum() / weights.sum()), strongest))
+    return found[:most]
+
+
+def dominant_tone(
+    t_s: ArrayLike, x_px: ArrayLike, y_px: ArrayLike, *, stretch: Literal["newest", "longest"]
+) -> Tone | None:
+    """The stronger of both axes' dominant sinusoids, with its axis; see tones_of."""
+    return next(iter(tones_of_axes(t_s, x_px, y_px, stretch=stretch)), None)
+
+
+def dominant_frequency(
+    t_s: ArrayLike,
+    x_px: ArrayLike,
+    *,
+    false_alarm: float = FALSE_ALARM,
+    stretch: Literal["newest", "longest"] = "newest",
+) -> Tone | None:
+    """The strongest sinusoid of one record, or None when nothing stands above the noise."""
+    return next(iter(tones_of(t_s, x_px, false_alarm=false_alarm, stretch=stretch)), None)
+
+
+def tones_of(
+    t_s: ArrayLike,
+    x_px: ArrayLike,
+    *,
+    false_alarm: float = FALSE_ALARM,
+    stretch: Literal["newest", "longest"] = "newest",
+) -> list[Tone]:
+    """The sinusoids of one record, strongest first; empty when nothing stands above the noise.
+
+    t_s (s, increasing) and x_px (px, NaN where missing) have the same shape (m,). Used is one
+    stretch without gaps of more than LONGEST_GAP_STEPS median steps: the newest, or the longest.
+
+    Peaks of the Hann periodogram count when they are higher than white noise would reach anywhere
+    in the band with probability ``false_alarm`` (exponential distribution of a periodogram:
+    Scargle, Astrophysical Journal 263, 1982), above a floor from the median, in all and nearby. The
+    tones found are then fitted together with a linear trend, by least squares, to the samples at
+    their own times: no frequency grid and no interpolation remains in the result.
+    """
+    found = record.stretch(t_s, x_px, stretch)
+    if found is None:
+        return []
+    time_s, moved_px = found
+    time_s = time_s - time_s.mean()
+    length_s = time_s[-1] - time_s[0]
+    best = _fitted(time_s, moved_px, np.zeros(0), 0)
+    avoided_hz: list[float] = []
+    while len(best.tones_hz) < MOST_TONES:
+        frequency_hz, power = periodogram(time_s, best.residual_px)
+        near = [*best.tones_hz, *avoided_hz]
+        peak_hz = _highest_peak(frequency_hz, power, length_s, false_alarm, near)
+        if peak_hz is None:
+            break
+        wanted_hz = np.append(best.tones_hz, peak_hz)
+        trial = _fitted(time_s, moved_px, wanted_hz, _STEPS)
+        if np.any(np.abs(trial.tones_hz - wanted_hz) > 1 / length_s):
+            avoided_hz.append(peak_hz)
+            if len(avoided_hz) == MOST_TONES:
+                break
+            continue
+        best = trial
+    if len(best.tones_hz) == 0:
+        return []
+    return _with_errors(time_s, _fitted(time_s, moved_px, best.tones_hz, _LAST_STEPS))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """Tones (k,), their amplitudes (k,) and waves (k, n), and what is left of the record (n,)."""
+
+    tones_hz: Floats
+    amplitudes_px: Floats
+    waves_px: Floats
+    residual_px: Floats
+
+
+def _with_errors(time_s: Floats, fitted: _Fitted) -> list[Tone]:
+    """The tones, strongest first, without those that belong to a stronger one that wanders."""
+    count = len(time_s)
+    length_s = float(time_s[-1] - time_s[0])
+    freedom = max(count - 2 - 3 * len(fitted.tones_hz), 1)
+    everywhere = float(np.sum(fitted.residual_px**2) / freedom)
+    frequency_hz, power = periodogram(time_s, fitted.residual_px)
+    tones: list[Tone] = []
+    inside_hz: list[float] = []  # of tones that wander
+    for index in np.argsort(-fitted.amplitudes_px):
+        tone_hz, amplitude_px = float(fitted.tones_hz[index]), float(fitted.amplitudes_px[index])
+        if any(abs(tone_hz - hz) < _NEAR / length_s for hz in inside_hz):
+            continue
+        near = np.abs(frequency_hz - tone_hz) < _NEAR / length_s
+        # White noise of variance v has a mean of 6 v / count in a Hann periodogram of amplitudes.
+        noise_px = float(np.sqrt(max(everywhere, power[near].mean() * count / 6)))
+        bound_hz = np.sqrt(6 / count) * noise_px / (np.pi * amplitude_px * length_s)
+        neighbours = np.abs(fitted.tones_hz - tone_hz) < _NEAR / length_s
+        around_px = fitted.residual_px + fitted.waves_px[neighbours].sum(axis=0)
+        wander_hz = _wander_hz(time_s, around_px, tone_hz, everywhere)
+        if wander_hz > 0:
+            inside_hz.append(tone_hz)
+        tones.append(
+            Tone(
+                tone_hz,
+                amplitude_px,
+                float(np.hypot(bound_hz, wander_hz)),
+                float(np.sqrt(2 / count) * noise_px),
+            )
+        )
+    return tones
+
+
+def _wander_hz(time_s: Floats, moved_px: Floats, tone_hz: float, noise: float) -> float:
+    """Standard error of a frequency because its phase wanders; 0 where noise explains that.
+
+    The phase of a resonance under random force does a random walk. If it has variance q t after t
+    seconds, then over a record of length T its departure from a straight line has a mean square of
+    q T / 15, and the line's slope a variance of 6 q / (5 T). ``noise`` is the samples' variance.
+    """
+    length_s = time_s[-1] - time_s[0]
+    # The tone's mirror image, which turns once for each 1 / mirror_hz, stays outside of a part's Hann
+    # window when that is two such turns long.
+    mirror_hz = min(2 * tone_hz, (len(time_s) - 1) / length_s - 2 * tone_hz)
+    parts = min(_MOST_PARTS, int(length_s * mirror_hz / 2))
+    if parts < _FEWEST_PARTS:
+        return 0.0
+    place = (time_s - time_s[0]) / length_s * parts
+    starts = np.searchsorted(place, np.arange(parts))
+    if np.any(np.diff(np.append(starts, len(time_s))) < 2):
+        return 0.0
+    window = np.square(np.sin(np.pi * place))
+    turned = window * moved_px * np.exp(-2j * np.pi * tone_hz * time_s)
+    phasors = 2 * np.add.reduceat(turned, starts) / np.add.reduceat(window, starts)
+    phase = np.unwrap(np.angle(phasors))
+    at = np.arange(parts)
+    line = np.polyval(np.polyfit(at, phase, 1), at)
+    scatter = float(np.square(phase - line).mean())
+    # Each phase has a variance of 2 v / (samples x amplitude^2), half as much again by the window, and
+    # the line takes two of them.
+    amplitude2 = float(np.median(np.square(np.abs(phasors))))
+    expected = (
+        3
+        * noise
+        * parts
+        / len(time_s)
+        / max(amplitude2, np.finfo(np.float64).tiny)
+        * (1 - 2 / parts)
+    )
+    if scatter < _WANDERS * expected:
+        return 0.0
+    return float(np.sqrt(18 * (scatter - expected)) / (2 * np.pi * length_s))
+
+
+def _fitted(time_s: Floats, moved_px: Floats, tones_hz: Floats, steps: int) -> _Fitted:
+    """Trend and tones by least squares; frequencies by Gauss-Newton steps from the given ones.
+
+    Normal equations do: times are about their middle and in units of the record's length, and tones
+    lie apart, so the columns are nearly orthogonal.
+    """
+    count = len(tones_hz)
+    length_s = time_s[-1] - time_s[0]
+    place = time_s / length_s
+    trend = np.stack([np.ones_like(place), place])
+    for step in range(steps + 1):
+        turns = np.exp(2j * np.pi * tones_hz[:, None] * time_s)
+        linear = np.concatenate([trend, turns.real, turns.imag])
+        answer = _solved(linear, moved_px)
+        residual = moved_px - answer @ linear
+        along, across = answer[2 : 2 + count], answer[2 + count :]
+        if step == steps or count == 0:
+            break
+        slope = place * (across[:, None] * turns.real - along[:, None] * turns.imag)
+        change = _solved(np.concatenate([linear, slope]), residual)[-count:]
+        change = change / (2 * np.pi * length_s)
+        tones_hz = tones_hz + np.clip(change, -0.25 / length_s, 0.25 / length_s)
+    waves = along[:, None] * turns.real + across[:, None] * turns.imag
+    return _Fitted(tones_hz, np.hypot(along, across), waves, residual)
+
+
+def _solved(columns: Floats, values: Floats) -> Floats:
+    """Least squares for rows of ``columns`` (k, n); a small answer where they depend on each other."""
+    gram = columns @ columns.T
+    size = np.sqrt(gram.diagonal()) + np.finfo(np.float64).tiny
+    gram /= np.outer(size, size)
+    gram.flat[:: len(size) + 1] += _RIDGE
+    return np.asarray(np.linalg.solve(gram, columns @ values / size) / size)
+
+
+def _highest_peak(
+    frequency_hz: Floats,
+    power: Floats,
+    length_s: float,
+    false_alarm: float,
+    known_hz: list[float],
+) -> float | None:
+    """Frequency (Hz) of the highest significant peak that is not next to a known one."""
+    lowest = int(np.searchsorted(frequency_hz, FEWEST_CYCLES / length_s))
+    bins = power[lowest:-1:PADDING]
+    # The median of an exponential distribution is ln 2 of its mean. The nearby floor guards against
+    # coloured noise; it only ever raises the floor.
+    width = min(max(_FLOOR_BINS, len(bins) // _FLOOR_SHARE), len(bins))
+    nearby = ndimage.median_filter(bins, size=width, mode="nearest")
+    floor = np.maximum(nearby, np.median(bins)) / np.log(2)
+    floor = np.interp(frequency_hz, frequency_hz[lowest:-1:PADDING], floor)
+    threshold = _threshold(len(bins), false_alarm)
+    inner = power[1:-1]
+    peaks = (inner > power[:-2]) & (inner > power[2:]) & (inner > threshold * floor[1:-1])
+    peaks[: max(lowest - 1, 0)] = False
+    for hz in known_hz:
+        peaks &= np.abs(frequency_hz[1:-1] - hz) > _APART / length_s
+    if not peaks.any():
+        return None
+    return float(frequency_hz[1:-1][peaks][np.argmax(inner[peaks])])
+
+
+@lru_cache(maxsize=64)
+def _threshold(bins: int, false_alarm: float) -> float:
+    """Ratio to the mean that the highest of a white periodogram exceeds with that probability.
+
+    With a padded Hann periodogram there are about twice as many chances as bins. The floor's own
+    scatter is that of a mean of about ``bins / 4`` values, which makes the ratio F-distributed.
+    """
+    return float(stats.f.isf(false_alarm / (2 * bins), 2, max(bins / 2, 4)))

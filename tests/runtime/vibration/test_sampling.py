@@ -1,0 +1,81 @@
+"""What the frame rate allows."""
+
+import numpy as np
+import pytest
+from signals import Floats, times
+
+from runtime.vibration.sampling import rate_of, warnings_of
+
+
+def warned(
+    t_s: Floats,
+    *,
+    low_hz: float = 0.5,
+    high_hz: float | None = None,
+    lost: int = 0,
+    peaks_hz: tuple[float, ...] = (),
+    exposure_s: float | None = None,
+) -> str:
+    measured = np.arange(len(t_s)) >= lost
+    told = warnings_of(
+        t_s, measured, low_hz=low_hz, high_hz=high_hz, peaks_hz=peaks_hz, exposure_s=exposure_s
+    )
+    assert len(told) <= 1
+    return "".join(told)
+
+
+def test_a_steady_camera_is_not_warned_about() -> None:
+    rng = np.random.default_rng(1)
+    t_s = times(600, 60.0) + rng.uniform(-0.002, 0.002, 600)
+    assert warned(t_s, high_hz=20.0, peaks_hz=(3.0, 20.0), exposure_s=0.002) == ""
+    assert warned(np.delete(t_s, [100, 200, 300]), lost=5) == ""
+    assert warned(times(2, 60.0)) == ""
+
+
+def test_a_peak_near_the_nyquist_frequency_may_be_an_alias() -> None:
+    assert "27 Hz is near the Nyquist frequency 30 Hz" in warned(
+        times(600, 60.0), peaks_hz=(27.0, 3.0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("low_hz", "high_hz", "told"),
+    [
+        (0.5, 80.0, "80 Hz is beyond the Nyquist frequency 30 Hz: velocity ends at 24 Hz"),
+        (0.5, 26.0, "26 Hz is too near the Nyquist frequency 30 Hz"),
+        (25.0, None, "60 frames a second cannot show the band from 25 Hz: no velocity"),
+    ],
+)
+def test_a_band_that_the_rate_cannot_show_is_told(
+    low_hz: float, high_hz: float | None, told: str
+) -> None:
+    assert told in warned(times(600, 60.0), low_hz=low_hz, high_hz=high_hz)
+
+
+def test_an_exposure_that_blurs_fast_vibration_is_told() -> None:
+    t_s = times(600, 60.0)
+    # sin(u) / u for u = pi * 24 Hz * 1/60 s is .757.
+    assert "takes 24 % of the amplitude away at 24 Hz" in warned(t_s, exposure_s=1 / 60)
+    assert warned(t_s, exposure_s=1 / 60, high_hz=10.0) == ""
+    assert "0.03 s does not fit 60 frames" in warned(t_s, exposure_s=0.03)
+
+
+def test_a_rate_that_changed_is_told() -> None:
+    t_s = np.concatenate([times(200, 30.0), 200 / 30 + times(400, 60.0)])
+    assert "the frame rate changed from" in warned(t_s)
+
+
+def test_many_lost_frames_are_told() -> None:
+    t_s = times(600, 60.0)
+    rng = np.random.default_rng(2)
+    lossy = np.delete(t_s, rng.choice(np.arange(1, 599), 90, replace=False))
+    assert "15 % of the frames are lost" in warned(lossy)
+    assert "10 % of the frames are lost or gave no measurement" in warned(t_s, lost=60)
+    assert "the longest gap is 1 s" in warned(np.delete(t_s, np.arange(300, 359)))
+
+
+def test_the_rate_is_that_of_most_steps() -> None:
+    t_s = times(100, 24.0)
+    t_s[50:] += 3.0
+    assert rate_of(t_s) == pytest.approx(24.0)
+    assert rate_of(t_s[:2]) is None
