@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from failure import Failure
 from runtime.alert_memory import AlertMemory
+from runtime.camera import is_file
 from runtime.clips import keep_picture, side_by_side
 from runtime.config import Config
 from runtime.daemon import Daemon
@@ -64,7 +65,10 @@ def assembled(config: Config) -> Iterator[Daemon]:
             shown=snapshots.shown,
             # Without magnified pictures nobody would fetch what it remembers.
             raised=None if magnifier is None else snapshots.raised,
-            memory=AlertMemory(folder / "alerts.json", config.name),
+            # Every play of a file is a history of its own.
+            memory=None
+            if is_file(config.camera.source)
+            else AlertMemory(folder / "alerts.json", config.name),
             record=SuppressedRecord(folder / "suppressed.jsonl"),
         )
 

@@ -31,9 +31,9 @@ def band_rms(t_s: ArrayLike, moved_px: ArrayLike, low_hz: float, high_hz: float)
     if np.count_nonzero(valid) < _LEAST_COVERAGE * steps:
         return None
     even_s = np.linspace(time_s[0], time_s[-1], steps + 1)
-    even: Floats = np.interp(even_s, time_s[valid], values[valid])
+    even: Floats = signal.detrend(np.asarray(np.interp(even_s, time_s[valid], values[valid])))
     rate_hz = 1 / (even_s[1] - even_s[0])
-    frequency_hz, density = signal.periodogram(even, rate_hz, window="hann", detrend="linear")
+    frequency_hz, density = signal.periodogram(even, rate_hz, window="hann", detrend=False)
     inside = (frequency_hz >= low_hz) & (frequency_hz <= high_hz)
     if not inside.any():
         return None

@@ -67,6 +67,22 @@ class Telemetry(Message):
     displacement_rms_se_mm: float | None = None
     displacement_peak_mm: float | None = None
     displacement_peak_se_mm: float | None = None
+    displacement_peak_to_peak_px: float | None = None
+    displacement_peak_to_peak_mm: float | None = None
+    displacement_peak_to_peak_se_mm: float | None = None
+    velocity_rms_px_s: float | None = None
+    velocity_rms_mm_s: float | None = None
+    velocity_rms_se_mm_s: float | None = None
+    ppv_px_s: float | None = None
+    ppv_mm_s: float | None = None
+    ppv_se_mm_s: float | None = None
+    ppv_hz: float | None = None
+    acceleration_rms_px_s2: float | None = None
+    acceleration_rms_mm_s2: float | None = None
+    acceleration_rms_se_mm_s2: float | None = None
+    acceleration_peak_px_s2: float | None = None
+    acceleration_peak_mm_s2: float | None = None
+    acceleration_peak_se_mm_s2: float | None = None
     signal_to_noise: float | None
     dominant_hz: float | None
     dominant_amplitude_px: float | None

@@ -125,7 +125,13 @@ def test_another_missing_package_is_a_defect(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("message", "key"),
-    [("config", "regions"), ("state", "state"), ("telemetry", "x_se_px"), ("alert", "event_id")],
+    [
+        ("config", "regions"),
+        ("state", "state"),
+        ("telemetry", "x_se_px"),
+        ("alert", "event_id"),
+        ("suppressed", "reason"),
+    ],
 )
 def test_schema_prints_a_json_schema(
     message: str,
@@ -143,7 +149,8 @@ def test_schema_prints_a_json_schema(
 
 def test_an_unknown_schema_is_told_with_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert called(monkeypatch, "schema", "weather") == (
-        'tremorscope: "weather" has no schema; choose from: config, state, telemetry, alert'
+        'tremorscope: "weather" has no schema; choose from: config, state, telemetry, alert, '
+        "suppressed"
     )
 
 

@@ -1,6 +1,6 @@
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,13 @@ from benchmarks.clips import Scene
 from calibration import scale_file
 from calibration.scale import KnownRectangle
 from failure import Failure
-from runtime.alerts import AlertRules, AlertStep
+from runtime.alerts import AlertRules, Judged, Spoiled
 from runtime.config import Alert, Camera, Config, Region, Vibration
 from runtime.displacement import DisplacementMeter
 from runtime.frame import Frame
 from runtime.measurement import Measured, Measurement
 from runtime.messages import AlertMessage, Telemetry
-from runtime.vibration import Levels
+from runtime.readings import Readings
 
 GIRDER = Region(name="girder", x=12, y=12, width=40, height=40)
 ALWAYS = Alert(name="always", quantity="displacement_rms_px", raise_above=1e-6, raise_after_s=0.0)
@@ -108,17 +108,16 @@ def test_telemetry_tells_what_was_measured() -> None:
 def test_alert_rules_look_ten_times_a_second_at_most(
     rate_hz: float, expected: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged: list[tuple[str, float]] = []
+    judged: list[float] = []
 
-    def update(
-        _: AlertRules, region: str, t_s: float, _levels: Levels, _hz: float | None = None
-    ) -> list[AlertStep]:
-        judged.append((region, t_s))
-        return []
+    def update(_: AlertRules, t_s: float, now: Mapping[str, Readings], _spoiled: Spoiled) -> Judged:
+        assert list(now) == ["girder"]
+        judged.append(t_s)
+        return Judged()
 
     monkeypatch.setattr(AlertRules, "update", update)
     measured(config(), at_rate(still(2.0), rate_hz))
-    np.testing.assert_allclose([t_s for _, t_s in judged], [n / rate_hz for n in expected])
+    np.testing.assert_allclose(judged, [n / rate_hz for n in expected])
 
 
 def test_a_burst_raises_one_alert_and_its_end_ends_it() -> None:
@@ -133,6 +132,7 @@ def test_a_burst_raises_one_alert_and_its_end_ends_it() -> None:
     assert 3.0 < new.started_t_s < 3.5
     assert new.t_s == pytest.approx(new.started_t_s + 1.0, abs=0.1)
     assert 9.5 < end.t_s < 10.5
+    assert end.peak_value is not None
     assert end.peak_value > 10 > 2.0 == new.threshold
     assert end.dominant_hz == pytest.approx(BURST_HZ, rel=0.01)
     flags = [(t.t_s, t.alert) for one in results for t in one.telemetry]
@@ -209,7 +209,7 @@ def test_with_a_scale_messages_hold_millimetres_and_their_error(tmp_path: Path) 
     assert raised.displacement_peak_se_mm is not None
     # The scale changes nothing of what is in pixels, and without it no millimetre is told.
     in_mm = {name for name in Telemetry.model_fields if name.endswith("_mm")}
-    assert len(in_mm) == 10
+    assert len(in_mm) == 12
     told, told_without = last.model_dump(), without.model_dump()
     assert {told_without[name] for name in in_mm} == {None}
     same = set(told) - in_mm - {"time_utc", "alert"}
