@@ -65,7 +65,7 @@ class Life:
     """When the candidate or the open alert began."""
     raised_s: float | None = None
     ended_s: float | None = None
-    """When the last alert ended."""
+    """When the last alert ended; None once its hold-off is over."""
     held_s: float = 0.0
     """Time on the side that would change something."""
     acknowledged: bool = False
@@ -111,6 +111,8 @@ class Life:
     def _candidate(
         self, t_s: float, passed_s: float, verdict: Verdict, timing: Timing, blocked: str | None
     ) -> Change | None:
+        if self.ended_s is not None and t_s - self.ended_s >= timing.hold_off_s - _ROUNDING_S:
+            self.ended_s = None
         if verdict is Verdict.UNKNOWN:
             self.counting = False
             return None
@@ -122,7 +124,7 @@ class Life:
             self.started_s = t_s
         if not self._held(True, passed_s, timing.raise_after_s):
             return None
-        if self.ended_s is not None and t_s - self.ended_s < timing.hold_off_s - _ROUNDING_S:
+        if self.ended_s is not None:
             blocked = HOLD_OFF
         if blocked is not None:
             return self._refuse(blocked)
