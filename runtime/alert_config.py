@@ -1,10 +1,11 @@
 """``[[alerts]]``: what a rule may say."""
 
+import difflib
 from collections.abc import Sequence
 from datetime import date
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from runtime.limits import PROFILES, Profile
 from runtime.section import HoldSeconds, Name, Positive, PositiveSeconds, Section
@@ -161,12 +162,17 @@ class Alert(Section):
             )
         return self
 
+    @field_validator("profile")
+    @classmethod
+    def _profile_is_known(cls, profile: str | None) -> str | None:
+        if profile is not None and profile not in PROFILES:
+            nearest = difflib.get_close_matches(profile, PROFILES, n=1)
+            hint = f'did you mean "{nearest[0]}"? known' if nearest else "known"
+            raise ValueError(f'"{profile}" is not known; {hint} are: {", ".join(PROFILES)}')
+        return profile
+
     @model_validator(mode="after")
-    def _profile_is_known_and_confirmed_in_full(self) -> "Alert":
-        if self.profile is not None and self.profile not in PROFILES:
-            raise ValueError(
-                f'profile = "{self.profile}" is not known; known are: {", ".join(PROFILES)}'
-            )
+    def _profile_is_confirmed_in_full(self) -> "Alert":
         if self.profile is None:
             if self.quantity == "limit_ratio":
                 raise ValueError("quantity = limit_ratio needs a profile; add profile = ...")

@@ -136,6 +136,11 @@ class Daemon:
         if source is not None:
             source.close()
 
+    @property
+    def suppressed(self) -> int:
+        """Alerts that would have been raised since the start, and were not."""
+        return self._telling.suppressed
+
     def acknowledge(self, event_id: str) -> None:
         """A person has seen this alert; may be called from any thread. An unknown one is logged."""
         self._acknowledged.put(event_id)
@@ -196,7 +201,7 @@ class Daemon:
     def _measure(self) -> None:
         tell_at = time.monotonic() + TELL_EVERY_S
         waited_from_s = time.monotonic()
-        for notice in notices(self._config.alerts, self._config.camera.rate_hz):
+        for notice in notices(self._config.alerts, None):
             log.warning("%s", notice)
         if self._remembered is not None:
             self._telling.tell_again(self._remembered.untold)

@@ -58,7 +58,7 @@ class Profile:
         if rate_hz > 2 * top_hz:
             return None
         return (
-            f"at {rate_hz:.4g} frames a second a camera sees up to {rate_hz / 2:.4g} Hz of the "
+            f"at {rate_hz:.3g} frames a second a camera sees up to {rate_hz / 2:.3g} Hz of the "
             f"{self.band_hz[0]:g}-{top_hz:g} Hz that {self.title} asks for (it needs more than "
             f"{2 * top_hz:g} frames a second): this is band-limited screening, not an assessment"
         )

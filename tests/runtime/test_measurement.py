@@ -1,5 +1,6 @@
 import json
 import math
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from benchmarks.clips import Scene
 from calibration import scale_file
 from calibration.scale import KnownRectangle
 from failure import Failure
+from runtime.alert_memory import Remembered
 from runtime.alerts import AlertRules, Judged, Spoiled
 from runtime.config import Alert, Camera, Config, Region, Vibration
 from runtime.displacement import DisplacementMeter
@@ -18,6 +20,7 @@ from runtime.frame import Frame
 from runtime.measurement import Measured, Measurement
 from runtime.messages import AlertMessage, Telemetry
 from runtime.readings import Readings
+from runtime.vibration import Levels, VibrationWindow
 
 GIRDER = Region(name="girder", x=12, y=12, width=40, height=40)
 ALWAYS = Alert(name="always", quantity="displacement_rms_px", raise_above=1e-6, raise_after_s=0.0)
@@ -251,3 +254,106 @@ def test_an_alert_without_a_dominant_frequency_has_null_there() -> None:
     content = json.loads(raised.model_dump_json())
     assert content["dominant_hz"] is None
     assert AlertMessage.model_validate(content) == raised
+
+
+def judged_alerts(results: Iterable[Measured]) -> list[AlertMessage]:
+    return [alert for one in results for alert in one.alerts]
+
+
+def without_frames(
+    measurement: Measurement, from_s: float, to_s: float, problem: str | None = None
+) -> list[Measured]:
+    """The camera is silent; times are those since the newest frame."""
+    return [measurement.wait(waited_s, problem) for waited_s in np.arange(from_s, to_s, 0.2)]
+
+
+def test_a_camera_that_falls_silent_is_told_and_not_its_rules_one_by_one() -> None:
+    rule = Alert(name="sway", quantity="displacement_rms_px", raise_above=9, missing_after_s=10)
+    measurement = Measurement(config(alerts=(rule,)))
+    for frame in still(3.0):
+        measurement.process(frame)
+    assert without_frames(measurement, 0.0, 1.0)[-1] == Measured(())
+    silent = without_frames(measurement, 1.0, 20.0, "camera: unplugged")
+    [offline] = judged_alerts(silent)
+    assert (offline.kind, offline.rule, offline.reason) == (
+        "health",
+        "offline",
+        "camera: unplugged",
+    )
+    assert measurement.health.problems() == ("offline",)
+    # The rule's reading is missing too, which the camera explains: it is recorded.
+    [recorded] = [one for measured in silent for one in measured.suppressed]
+    assert (recorded.kind, recorded.rule) == ("missing", "sway")
+    assert recorded.reason == "the camera is unwell: offline"
+
+
+def test_a_region_that_is_covered_alone_is_missing_with_its_reason() -> None:
+    pier = Region(name="pier", x=72, y=12, width=40, height=40)
+    pillar = Region(name="pillar", x=132, y=12, width=40, height=40)
+    rule = Alert(name="sway", quantity="displacement_rms_px", raise_above=9, missing_after_s=5)
+    frames = list(moving(np.zeros(10 * 30), scene=Scene(184, 64)))
+    for frame in frames[60:]:
+        frame.image[:, :60] = 130 + (np.arange(60) % 7 * 9)[None, :, None]
+    results = measured(config(GIRDER, pier, pillar, alerts=(rule,)), frames)
+    [lost] = judged_alerts(results)
+    assert (lost.kind, lost.region, lost.regions) == ("missing", "girder", ("girder",))
+    assert lost.reason is not None
+    assert lost.reason.startswith("changed:")
+
+
+def test_acknowledging_ends_a_latched_alert_that_is_quiet_again() -> None:
+    rule = Alert(name="sway", quantity="displacement_rms_px", raise_above=0.1, latch=True)
+    measurement = Measurement(config(alerts=(rule,)))
+    frames = moving(burst(11.0, 1.0, 4.0))
+    new, waits = judged_alerts(measurement.process(frame) for frame in frames)
+    assert (new.type, waits.type) == ("new", "update")
+    with pytest.raises(Failure, match=f"has the event_id other; open are: {new.event_id}"):
+        measurement.acknowledge("other")
+    [end] = measurement.acknowledge(new.event_id)
+    assert (end.type, end.reason, end.sequence) == ("end", "acknowledged", 2)
+    assert measurement.open_alerts() == ()
+
+
+def test_what_was_kept_goes_on_in_the_next_measurement() -> None:
+    rule = Alert(name="sway", quantity="displacement_rms_px", raise_above=0.1)
+    first = Measurement(config(alerts=(rule,)))
+    assert first.kept() is None
+    [new] = judged_alerts(first.process(frame) for frame in moving(burst(4.0, 1.0, 4.0)))
+    going_on = first.kept()
+    assert going_on is not None
+    saved_t_s, kept = going_on
+    remembered = Remembered(
+        camera="c", saved_unix_s=time.time(), saved_t_s=saved_t_s, kept=tuple(kept)
+    )
+    second = Measurement(config(alerts=(rule,)), remembered)
+    [end] = judged_alerts(second.process(frame) for frame in still(8.0))
+    assert (end.event_id, end.type, end.sequence) == (new.event_id, "end", new.sequence + 1)
+    assert end.duration_s == pytest.approx(saved_t_s - new.started_t_s + end.t_s, abs=0.1)
+
+
+def test_telemetry_tells_the_share_of_every_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = Levels(0.1, 0.2, 3.0, ppv_mm_s=6.0, ppv_hz=8.0)
+    monkeypatch.setattr(VibrationWindow, "levels", lambda *_: levels)
+    rule = Alert.model_validate(
+        {"name": "dwellings", "profile": "din4150-3-line2", "raise_after_s": 0.2}
+    )
+    results = measured(config(scaled(tmp_path), alerts=(rule,)), still(1.5))
+    assert results[told_at(results)[-1]].telemetry[0].limit_ratios == {
+        "dwellings": pytest.approx(1.2)
+    }
+    # Nobody has confirmed the limit: above it nothing is raised, and that is recorded.
+    assert judged_alerts(results) == []
+    [recorded] = [one for measured in results for one in measured.suppressed]
+    assert recorded.reason == "the profile is not confirmed by name and date"
+
+
+def test_alerts_of_several_regions_together_name_them() -> None:
+    pier = Region(name="pier", x=8, y=8, width=24, height=30)
+    rule = Alert(name="both", quantity="displacement_rms_px", raise_above=0.1, at_least_regions=2)
+    results = measured(config(GIRDER, pier, alerts=(rule,)), moving(burst(5.0, 1.0, 5.0)))
+    [new] = judged_alerts(results)
+    assert (new.region, set(new.regions)) == (None, {"girder", "pier"})
+    flags = {t.region: t.alert for t in results[told_at(results)[-1]].telemetry}
+    assert flags == {"girder": True, "pier": True}
