@@ -11,6 +11,8 @@ Floats = NDArray[np.float64]
 MOST_SAMPLES = 16384
 CYCLES = 4.0
 """The record is at least this many periods of the band's lower edge long."""
+RENEWED = 1 / 8
+"""The level follows in steps of this part of the record: a spectrum for every look is too dear."""
 
 _LEAST_COVERAGE = 0.8  # of the record, in time and in samples
 _FEWEST_SAMPLES = 16
@@ -46,6 +48,8 @@ class BandLevel:
     def __init__(self, low_hz: float, high_hz: float, level_s: float) -> None:
         self._low_hz, self._high_hz = low_hz, high_hz
         self._length_s = max(level_s, CYCLES / low_hz)
+        self._found: tuple[float | None, float | None] = None, None
+        self._found_s = -np.inf
         self._samples: deque[tuple[float, float, float]] = deque(maxlen=MOST_SAMPLES)
 
     def add(self, t_s: float, x_px: float | None, y_px: float | None) -> None:
@@ -58,7 +62,13 @@ class BandLevel:
             self._samples.popleft()
 
     def rms_px(self) -> tuple[float | None, float | None]:
-        """RMS inside the band along x and y (px)."""
+        """RMS inside the band along x and y (px); found anew after each RENEWED of its length."""
+        newest_s = self._samples[-1][0] if self._samples else 0.0
+        if not 0 <= newest_s - self._found_s < RENEWED * self._length_s:
+            self._found, self._found_s = self._rms_px(), newest_s
+        return self._found
+
+    def _rms_px(self) -> tuple[float | None, float | None]:
         table = np.array(self._samples, dtype=np.float64).reshape(-1, 3)
         if len(table) < 2 or table[-1, 0] - table[0, 0] < _LEAST_COVERAGE * self._length_s:
             return None, None
