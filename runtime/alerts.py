@@ -1,56 +1,46 @@
-"""Alert rules: levels go in, the steps in the lives of alerts come out.
+"""Alert rules: readings go in, the steps in the lives of alerts come out.
 
-An alert is raised when its quantity has stayed above ``raise_above`` for ``raise_after_s``, and
+An alert is raised when its reading has stayed above ``raise_above`` for ``raise_after_s``, and
 ended when it has stayed below the clear threshold for ``clear_after_s``; between the two thresholds
-nothing changes. A reading exactly at a threshold is on neither side of it.
+nothing changes. A reading exactly at a threshold is on neither side of it. What a missing reading
+and a clock that goes back do to the hold times is told in ``life.py``.
 
-A missing reading (None) is its own condition: it neither raises nor ends an alert. It pauses the
-hold timers, and the time up to the next reading is not counted either. A time that is not later
-than the one before (a file that starts over) restarts the hold timers; open alerts stay open.
+A reading that is missing for ``missing_after_s`` is an alert of its own, of kind ``missing``: it
+ends when there are readings again. The rule's open alert, if there is one, stays open meanwhile.
+
+A rule on at least n regions together judges the n-th largest of their readings, each the largest of
+the last ``coincidence_s``: it is above the threshold exactly when n regions were, within that time.
 """
 
-import math
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
-from uuid import uuid4
 
-from runtime.config import Alert, Quantity
-from runtime.vibration import Levels
+from runtime.alert_config import Alert
+from runtime.condition import (
+    AlertStep,
+    Condition,
+    Identity,
+    Kept,
+    Seen,
+    SuppressedStep,
+    ended_for_good,
+)
+from runtime.life import Timing, Verdict
+from runtime.readings import Readings
 
-UPDATE_GROWTH = 1.25
-"""An open alert is told again when its peak is this many times the peak told last."""
-UPDATE_EVERY_S = 5.0
-"""... and not before this time has passed since any step was told last."""
+NOT_CONFIRMED = "the profile is not confirmed by name and date"
+
+Spoiled = Mapping[str, str]
+"""Quantities that the camera's health spoils now, with what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
-class AlertStep:
-    """One step of one alert; ``runtime.messages.AlertMessage`` without the time of day.
+class Judged:
+    """What one look at the readings gave; nearly always nothing."""
 
-    ``sequence`` counts the steps of one ``event_id`` from 0. ``threshold`` is ``raise_above``, for
-    all steps. ``value`` is the reading at this step, ``peak_value`` the highest since
-    ``started_t_s``, when the quantity first went above the threshold. Millimetres are those at this
-    step, whatever the quantity.
-    """
-
-    event_id: str
-    type: Literal["new", "update", "end"]
-    sequence: int
-    rule: str
-    region: str
-    quantity: Quantity
-    value: float | None
-    threshold: float
-    peak_value: float
-    displacement_rms_mm: float | None
-    displacement_rms_se_mm: float | None
-    displacement_peak_mm: float | None
-    displacement_peak_se_mm: float | None
-    dominant_hz: float | None
-    t_s: float
-    started_t_s: float
-    duration_s: float
+    steps: tuple[AlertStep, ...] = ()
+    suppressed: tuple[SuppressedStep, ...] = ()
 
 
 class AlertRules:
@@ -60,154 +50,160 @@ class AlertRules:
     """
 
     def __init__(self, rules: Sequence[Alert], regions: Sequence[str]) -> None:
-        self._watches = {
-            region: [_Watch(rule, region) for rule in rules if region in (rule.regions or regions)]
-            for region in regions
-        }
+        self._watches = [
+            _Watch(rule, group) for rule in rules for group in _groups(rule, list(regions))
+        ]
 
     def update(
-        self, region: str, t_s: float, levels: Levels, dominant_hz: float | None = None
-    ) -> list[AlertStep]:
-        """Judge one region's newest levels, taken at capture time t_s (s).
+        self, t_s: float, readings: Mapping[str, Readings], spoiled: Spoiled | None = None
+    ) -> Judged:
+        """Judge the newest readings of every region, taken at capture time t_s (s).
 
-        Returns the steps to be told, in the order of the rules; nearly always none. Raises KeyError
-        for a region that was not configured.
+        A region without readings is missing. Steps come in the order of the rules.
         """
-        steps = (watch.update(t_s, levels, dominant_hz) for watch in self._watches[region])
-        return [step for step in steps if step is not None]
+        told = [
+            step
+            for watch in self._watches
+            for step in watch.update(t_s, readings, spoiled or {})
+            if step is not None
+        ]
+        return Judged(
+            tuple(step for step in told if isinstance(step, AlertStep)),
+            tuple(step for step in told if isinstance(step, SuppressedStep)),
+        )
 
     def open_alerts(self, region: str | None = None) -> tuple[AlertStep, ...]:
         """The step told last of every alert that is open, on one region or on all."""
-        found: Iterator[_Watch] = (
-            watch
-            for name, watches in self._watches.items()
-            if region is None or name == region
-            for watch in watches
+        return tuple(
+            condition.told
+            for watch in self._watches
+            if region is None or region in watch.regions
+            for condition in watch.conditions
+            if condition.told is not None
         )
-        return tuple(watch.told for watch in found if watch.told is not None)
 
-    def finish(self, t_s: float) -> tuple[AlertStep, ...]:
-        """The source has ended at t_s (s): timers restart, and the alerts that stay open come back.
+    def conditions(self) -> Iterator[Condition]:
+        """Every condition that the rules watch."""
+        for watch in self._watches:
+            yield from watch.conditions
 
-        The end of a video says nothing about the structure, so no alert is ended by it: whoever
-        asked for the video is told what was still open. Nothing is counted across the break.
-        """
-        for watches in self._watches.values():
-            for watch in watches:
-                watch.restart(t_s)
-        return self.open_alerts()
+
+def restore(
+    conditions: Sequence[Condition], kept: Sequence[Kept], t_s: float, shift_s: float
+) -> tuple[AlertStep, ...]:
+    """Go on with what an earlier process kept, whose clock was behind by ``shift_s`` (s).
+
+    Returns the ends of alerts whose rule, region or quantity is configured no longer.
+    """
+    known = {condition.identity: condition for condition in conditions}
+    ends = []
+    for one in kept:
+        if one.identity in known:
+            known[one.identity].restore(one, shift_s)
+        else:
+            ends.append(ended_for_good(one, t_s, shift_s))
+    return tuple(end for end in ends if end is not None)
+
+
+def _groups(rule: Alert, regions: list[str]) -> list[tuple[str, ...]]:
+    """The regions that are judged together: each alone, or all for a rule on several at once."""
+    watched = tuple(rule.regions) or tuple(regions)
+    return [watched] if rule.at_least_regions > 1 else [(name,) for name in watched]
 
 
 class _Watch:
-    """One rule on one region."""
+    """One rule on one region, or on several regions together."""
 
-    def __init__(self, rule: Alert, region: str) -> None:
+    def __init__(self, rule: Alert, regions: tuple[str, ...]) -> None:
+        self.regions = regions
         self._rule = rule
-        self._region = region
-        self.told: AlertStep | None = None  # the last step of the open alert
-        self._started_s: float | None = None  # when a candidate or the open alert began
-        self._peak = 0.0
-        self._held_s = 0.0  # on the side that would change the state
-        self._counting = False  # whether the reading before was on that side
-        self._last_s = -math.inf
-
-    def restart(self, t_s: float) -> None:
-        self._held_s, self._counting, self._last_s = 0.0, False, t_s
-        if self.told is None:
-            self._started_s = None
-
-    def update(self, t_s: float, levels: Levels, dominant_hz: float | None) -> AlertStep | None:
-        if t_s <= self._last_s:
-            self.restart(t_s)
-        passed_s, self._last_s = t_s - self._last_s, t_s
-        value = _reading(levels, self._rule.quantity)
-        if value is None:
-            self._counting = False
-            return None
-        if self.told is None:
-            return self._candidate(t_s, passed_s, value, levels, dominant_hz)
-        return self._open(self.told, t_s, passed_s, value, levels, dominant_hz)
-
-    def _held(self, on_this_side: bool, passed_s: float, needed_s: float) -> bool:
-        """Count the time on the deciding side; whether it is enough."""
-        if not on_this_side:
-            self._held_s, self._counting = 0.0, False
-            return False
-        if self._counting:
-            self._held_s += passed_s
-        self._counting = True
-        # Sums of time steps must not miss a round number by rounding.
-        return self._held_s >= needed_s - 1e-9
-
-    def _candidate(
-        self, t_s: float, passed_s: float, value: float, levels: Levels, dominant_hz: float | None
-    ) -> AlertStep | None:
-        above = value > self._rule.raise_above
-        if not above:
-            self._started_s = None
-        elif self._started_s is None:
-            self._started_s, self._peak = t_s, value
-        self._peak = max(self._peak, value)
-        if not self._held(above, passed_s, self._rule.raise_after_s):
-            return None
-        self._held_s, self._counting = 0.0, False
-        self.told = self._step("new", t_s, value, levels, dominant_hz)
-        return self.told
-
-    def _open(
-        self,
-        told: AlertStep,
-        t_s: float,
-        passed_s: float,
-        value: float,
-        levels: Levels,
-        dominant_hz: float | None,
-    ) -> AlertStep | None:
-        self._peak = max(self._peak, value)
-        below = value < self._rule.clear_threshold
-        if self._held(below, passed_s, self._rule.clear_after_s):
-            step = self._step("end", t_s, value, levels, dominant_hz)
-            self.told, self._started_s = None, None
-            self._held_s, self._counting = 0.0, False
-            return step
-        waited_s = t_s - told.t_s
-        # A time before the last step is a source that started over: it has waited long enough.
-        due = waited_s < 0 or waited_s >= UPDATE_EVERY_S
-        if due and self._peak >= UPDATE_GROWTH * told.peak_value:
-            self.told = self._step("update", t_s, value, levels, dominant_hz)
-            return self.told
-        return None
-
-    def _step(
-        self,
-        kind: Literal["new", "update", "end"],
-        t_s: float,
-        value: float,
-        levels: Levels,
-        dominant_hz: float | None,
-    ) -> AlertStep:
-        started_s = t_s if self._started_s is None else self._started_s
-        return AlertStep(
-            event_id=uuid4().hex if self.told is None else self.told.event_id,
-            type=kind,
-            sequence=0 if self.told is None else self.told.sequence + 1,
-            rule=self._rule.name,
-            region=self._region,
-            quantity=self._rule.quantity,
-            value=value,
-            threshold=self._rule.raise_above,
-            peak_value=self._peak,
-            displacement_rms_mm=levels.displacement_rms_mm,
-            displacement_rms_se_mm=levels.displacement_rms_se_mm,
-            displacement_peak_mm=levels.displacement_peak_mm,
-            displacement_peak_se_mm=levels.displacement_peak_se_mm,
-            dominant_hz=dominant_hz,
-            t_s=t_s,
-            started_t_s=started_s,
-            duration_s=max(t_s - started_s, 0.0),
+        region = None if rule.at_least_regions > 1 else regions[0]
+        timing = Timing(
+            rule.raise_after_s, rule.clear_after_s, rule.hold_off_s, rule.longest_s, rule.latch
         )
+        self._level = Condition(
+            Identity("vibration", rule.name, region, rule.quantity), rule.raise_above, timing
+        )
+        self._missing = Condition(
+            Identity("missing", rule.name, region, rule.quantity),
+            rule.raise_above,
+            Timing(rule.missing_after_s, rule.clear_after_s),
+            grows=False,
+        )
+        self._recent = {name: _Recent(rule.coincidence_s) for name in regions}
+
+    @property
+    def conditions(self) -> tuple[Condition, Condition]:
+        return self._level, self._missing
+
+    def update(
+        self, t_s: float, readings: Mapping[str, Readings], spoiled: Spoiled
+    ) -> tuple[AlertStep | SuppressedStep | None, ...]:
+        rule, name = self._rule, self._rule.reading
+        values = {region: self._value(t_s, region, readings) for region in self.regions}
+        known = sorted(((v, r) for r, v in values.items() if v is not None), reverse=True)
+        together = max(rule.at_least_regions, 1)
+        value = known[together - 1][0] if len(known) >= together else None
+        shown = known[0][1] if known else self.regions[0]
+        above = tuple(region for v, region in known if v > rule.raise_above)
+        beside = readings[shown].values if shown in readings else {}
+        blocked = spoiled.get(rule.quantity) if not rule.despite_health else None
+        if not rule.is_confirmed:
+            blocked = NOT_CONFIRMED
+        seen = Seen(value, above or self.regions, beside, _why_beyond(readings.get(shown), value))
+        told = self._level.update(t_s, self._verdict(value), seen, blocked)
+        if rule.missing_after_s == 0:
+            return (told,)
+        reason = None
+        if value is None:
+            absent = [region for region in self.regions if values[region] is None]
+            reason = _why_missing(readings.get(absent[0]), name)
+            verdict = Verdict.UNKNOWN if reason is None else Verdict.ABOVE
+        else:
+            verdict = Verdict.BELOW
+        lost = Seen(None, self.regions, {}, reason)
+        return told, self._missing.update(t_s, verdict, lost, spoiled.get(rule.quantity))
+
+    def _value(self, t_s: float, region: str, readings: Mapping[str, Readings]) -> float | None:
+        value = readings[region].value(self._rule.reading) if region in readings else None
+        if self._rule.at_least_regions == 1:
+            return value
+        return self._recent[region].largest(t_s, value)
+
+    def _verdict(self, value: float | None) -> Verdict:
+        if value is None:
+            return Verdict.UNKNOWN
+        if value > self._rule.raise_above:
+            return Verdict.ABOVE
+        return Verdict.BELOW if value < self._rule.clear_threshold else Verdict.BETWEEN
 
 
-def _reading(levels: Levels, quantity: Quantity) -> float | None:
-    value: float | None = getattr(levels, quantity)
-    return value if value is not None and math.isfinite(value) else None
+def _why_beyond(readings: Readings | None, value: float | None) -> str | None:
+    """A reading beyond the range is told with its reason, in the place of a number."""
+    return readings.reason if readings is not None and value is not None else None
+
+
+def _why_missing(readings: Readings | None, name: str) -> str | None:
+    return "no frame was measured" if readings is None else readings.why_missing(name)
+
+
+class _Recent:
+    """The largest of the newest readings of one region; holds only those that can still be it."""
+
+    def __init__(self, length_s: float) -> None:
+        self._length_s = length_s
+        self._falling: deque[tuple[float, float]] = deque()
+
+    def largest(self, t_s: float, value: float | None) -> float | None:
+        """The largest reading of the last seconds; None when the newest is missing."""
+        kept = self._falling
+        if kept and t_s <= kept[-1][0]:
+            kept.clear()
+        if value is None:
+            return None
+        while kept and kept[-1][1] <= value:
+            kept.pop()
+        kept.append((t_s, value))
+        while t_s - kept[0][0] > self._length_s:
+            kept.popleft()
+        return kept[0][1]

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failure import Failure
+from runtime.alert_memory import AlertMemory
+from runtime.camera import is_file
 from runtime.clips import keep_picture, side_by_side
 from runtime.config import Config
 from runtime.daemon import Daemon
@@ -19,6 +21,7 @@ from runtime.magnification import Magnifier
 from runtime.messages import AlertMessage, State
 from runtime.mqtt import Publisher
 from runtime.outbox import Outbox
+from runtime.suppressed_record import SuppressedRecord
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +51,13 @@ def assembled(config: Config) -> Iterator[Daemon]:
                 version=version("tremorscope"),
                 source=config.camera.source,
                 engine=None if magnifier is None else magnifier.description,
+                unconfirmed=tuple(rule.name for rule in config.alerts if not rule.is_confirmed),
             )
             publisher = Publisher(config.mqtt, name=config.name, outbox=outbox, state=state)
             publisher.start()
             stack.callback(publisher.close, FLUSH_S)
         snapshots = _Snapshots(config)
+        folder = config.storage.folder(config.name)
         yield Daemon(
             config,
             magnifier=magnifier,
@@ -60,6 +65,11 @@ def assembled(config: Config) -> Iterator[Daemon]:
             shown=snapshots.shown,
             # Without magnified pictures nobody would fetch what it remembers.
             raised=None if magnifier is None else snapshots.raised,
+            # Every play of a file is a history of its own.
+            memory=None
+            if is_file(config.camera.source)
+            else AlertMemory(folder / "alerts.json", config.name),
+            record=SuppressedRecord(folder / "suppressed.jsonl"),
         )
 
 
@@ -83,7 +93,7 @@ class _Snapshots:
         for alert in wanted:
             label = f"magnified x{self._config.magnification.gain:g}"
             picture = side_by_side(
-                frame.image, magnified, self._config.regions, label, {alert.region}
+                frame.image, magnified, self._config.regions, label, set(alert.regions)
             )
             try:
                 keep_picture(self._folder / f"{alert.event_id}.jpg", picture, KEPT_SNAPSHOTS)

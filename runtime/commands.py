@@ -103,25 +103,28 @@ def capture(
 @app.command()
 def validate(config: Annotated[Path, typer.Argument(help="Configuration, a TOML file.")]) -> None:
     """Check a configuration and say what it asks for."""
+    from runtime.alert_config import notices
     from runtime.config_file import load
 
     loaded = load(config)
     names = ", ".join(region.name for region in loaded.regions)
     rules = ", ".join(rule.name for rule in loaded.alerts)
     typer.echo(f"{config}: valid; camera {loaded.camera.source}, regions {names}, alerts {rules}")
+    for notice in notices(loaded.alerts, loaded.camera.rate_hz):
+        typer.echo(notice)
 
 
 @app.command()
 def schema(
     message: Annotated[
-        str, typer.Argument(help="config, state, telemetry, shape or alert.")
+        str, typer.Argument(help="config, state, telemetry, shape, alert or suppressed.")
     ] = "config",
 ) -> None:
     """Print the JSON Schema of the configuration or of an MQTT message."""
     from pydantic import BaseModel
 
     from runtime.config import Config
-    from runtime.messages import AlertMessage, ModeShape, State, Telemetry
+    from runtime.messages import AlertMessage, ModeShape, State, SuppressedAlert, Telemetry
 
     models: dict[str, type[BaseModel]] = {
         "config": Config,
@@ -129,6 +132,7 @@ def schema(
         "telemetry": Telemetry,
         "shape": ModeShape,
         "alert": AlertMessage,
+        "suppressed": SuppressedAlert,
     }
     if message not in models:
         raise Failure(f'"{message}" has no schema; choose from: {", ".join(models)}')

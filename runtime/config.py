@@ -1,23 +1,20 @@
 """The configuration of one daemon: what a TOML file may say, and the defaults of everything else.
 
-Models only; reading a file and telling its errors with line and mend is in ``config_file.py``.
+Models only; reading a file and telling its errors with line and mend is in ``config_file.py``. The
+longer tables have files of their own: ``alert_config.py``, ``health_config.py``.
 """
 
 import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    """Common rules: unknown keys are refused, values never change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from runtime.alert_config import DEFAULT_ALERT as DEFAULT_ALERT
+from runtime.alert_config import Alert as Alert
+from runtime.alert_config import Quantity as Quantity
+from runtime.health_config import Health as Health
+from runtime.section import Name, PositiveSeconds, Section
 
 
 class Rectangle(Section):
@@ -143,56 +140,6 @@ class Vibration(Section):
         return self
 
 
-Quantity = Literal[
-    "displacement_rms_px",
-    "displacement_peak_px",
-    "displacement_rms_mm",
-    "displacement_peak_mm",
-    "signal_to_noise",
-]
-
-
-class Alert(Section):
-    """A rule: when a quantity is too high for long enough, an alert is raised, and later ended."""
-
-    name: Name
-    regions: tuple[Name, ...] = Field((), title="Regions it watches; empty means all")
-    quantity: Quantity = Field(
-        "signal_to_noise",
-        title="Quantity",
-        description="RMS or peak displacement about the window's mean (px or mm, the larger of x and "
-        "y), or RMS displacement over the standard error of one measurement.",
-    )
-    raise_above: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        title="Raise above this value"
-    )
-    clear_below: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
-        None, title="Clear below this value; 0.8 of raise_above when not given"
-    )
-    raise_after_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        1.0, title="Time above the threshold before the alert is raised (s)"
-    )
-    clear_after_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        3.0, title="Time below the threshold before the alert is ended (s)"
-    )
-
-    @model_validator(mode="after")
-    def _thresholds_are_ordered(self) -> "Alert":
-        if self.clear_below is not None and self.clear_below > self.raise_above:
-            raise ValueError(
-                f"clear_below = {self.clear_below:g} must not be above "
-                f"raise_above = {self.raise_above:g}"
-            )
-        return self
-
-    @property
-    def clear_threshold(self) -> float:
-        return 0.8 * self.raise_above if self.clear_below is None else self.clear_below
-
-
-DEFAULT_ALERT = Alert(name="vibration", quantity="signal_to_noise", raise_above=2.0)
-
-
 class Mqtt(Section):
     """The broker that alerts and telemetry go to."""
 
@@ -242,6 +189,7 @@ class Config(Section):
     alerts: tuple[Alert, ...] = Field(
         (DEFAULT_ALERT,), title="Alert rules; one on signal_to_noise when none is given"
     )
+    health: Health = Health()
     mqtt: Mqtt = Mqtt()
     storage: Storage = Storage()
 
@@ -250,9 +198,10 @@ class Config(Section):
         for rule in self.alerts:
             for region in self.regions:
                 watched = region.name in (rule.regions or [region.name])
-                if rule.quantity.endswith("_mm") and watched and region.scale is None:
+                if rule.needs_millimetres and watched and region.scale is None:
+                    what = rule.quantity if rule.profile is None else rule.profile
                     raise ValueError(
-                        f'alert "{rule.name}" is on {rule.quantity}, but region "{region.name}" has '
+                        f'alert "{rule.name}" is on {what}, but region "{region.name}" has '
                         "no scale; give the region one, or name in the alert the regions that have"
                     )
         return self
@@ -267,6 +216,12 @@ class Config(Section):
         for rule in self.alerts:
             if rules.count(rule.name) > 1:
                 raise ValueError(f'two alerts are named "{rule.name}"; give each its own name')
+            watched = len(rule.regions or names)
+            if rule.at_least_regions > watched:
+                raise ValueError(
+                    f'alert "{rule.name}" wants {rule.at_least_regions} regions together and watches '
+                    f"{watched}; lower at_least_regions, or let it watch more regions"
+                )
             for wanted in rule.regions:
                 if wanted not in names:
                     raise ValueError(

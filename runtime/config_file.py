@@ -235,6 +235,8 @@ def _wrong(details: ErrorDetails) -> str:
         return f"must be a list of tables; write [[{name}]] with double brackets"
     if kind == "tuple_type":
         return 'must be a list, in [brackets] and each text in "quotes"'
+    if kind.startswith("date_"):
+        return "must be a date such as 2026-11-20, without quotes"
     if kind in ("model_type", "model_attributes_type"):
         return f"must be a table; write [{name}] on a line of its own and its keys below"
     message = details["msg"]

@@ -16,14 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failure import Failure
+from runtime.alert_config import notices
+from runtime.alert_memory import AlertMemory
 from runtime.camera import is_file, open_source
 from runtime.camera.source import Source
 from runtime.config import Config
 from runtime.frame import Frame
 from runtime.magnification import Magnifier
-from runtime.measurement import Measurement
-from runtime.messages import AlertMessage
+from runtime.measurement import Measured, Measurement
 from runtime.mqtt import Publisher
+from runtime.suppressed_record import SuppressedRecord
+from runtime.telling import Raised, Telling
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,6 @@ LONGEST_DEAF_S = 0.25
 TELL_EVERY_S = 60.0
 
 Shown = Callable[[Frame, NDArray[np.uint8]], None]
-Raised = Callable[[AlertMessage], None]
 
 
 @dataclass(slots=True)
@@ -72,7 +74,8 @@ class Daemon:
     """Runs one camera until it is stopped or, for a file, until it ends.
 
     ``shown`` gets every magnified picture in the magnifying thread, ``raised`` every alert message in
-    the measuring thread.
+    the measuring thread. ``memory`` lets alerts outlive this process; ``record`` takes what was not
+    raised.
     """
 
     def __init__(
@@ -83,14 +86,20 @@ class Daemon:
         publisher: Publisher | None,
         shown: Shown | None = None,
         raised: Raised | None = None,
+        memory: AlertMemory | None = None,
+        record: SuppressedRecord | None = None,
     ) -> None:
         self.counters = Counters()
         self._config = config
         self._magnifier = magnifier
-        self._publisher = publisher
         self._shown = shown
-        self._raised = raised
-        self._measurement = Measurement(config)
+        self._telling = Telling(
+            config.alerts, publisher=publisher, memory=memory, record=record, raised=raised
+        )
+        self._remembered = None if memory is None else memory.load()
+        self._measurement = Measurement(config, self._remembered)
+        self._acknowledged: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._camera_problem: str | None = None
         self._to_measure: queue.Queue[Frame | None] = queue.Queue(QUEUE_FRAMES)
         self._to_magnify = _Newest()
         self._stopping = threading.Event()
@@ -127,6 +136,15 @@ class Daemon:
         if source is not None:
             source.close()
 
+    @property
+    def suppressed(self) -> int:
+        """Alerts that would have been raised since the start, and were not."""
+        return self._telling.suppressed
+
+    def acknowledge(self, event_id: str) -> None:
+        """A person has seen this alert; may be called from any thread. An unknown one is logged."""
+        self._acknowledged.put(event_id)
+
     def _capture(self) -> None:
         try:
             self._read_camera()
@@ -143,12 +161,13 @@ class Daemon:
                     for frame in source.frames():
                         if self._stopping.is_set():
                             return
-                        wait_s = 1.0
+                        wait_s, self._camera_problem = 1.0, None
                         self._hand_over(frame)
                 return
             except Failure as failure:
                 if is_file(self._config.camera.source) or self.counters.captured == 0:
                     raise
+                self._camera_problem = str(failure)
                 log.error("%s; opening it again in %.0f s", failure, wait_s)
                 self.counters.reopened += 1
                 self._stopping.wait(wait_s)
@@ -181,35 +200,45 @@ class Daemon:
 
     def _measure(self) -> None:
         tell_at = time.monotonic() + TELL_EVERY_S
+        waited_from_s = time.monotonic()
+        for notice in notices(self._config.alerts, None):
+            log.warning("%s", notice)
+        if self._remembered is not None:
+            self._telling.tell_again(self._remembered.untold)
         while not self._stopping.is_set():
             try:
                 frame = self._to_measure.get(timeout=0.2)
             except queue.Empty:
+                self._wait(time.monotonic() - waited_from_s)
+                self._acknowledge()
                 continue
             if frame is None:
                 break
-            measured = self._measurement.process(frame)
+            waited_from_s = time.monotonic()
+            self._telling.tell(self._measurement.process(frame), self._measurement)
             self.counters.measured += 1
-            for alert in measured.alerts:
-                log.warning(
-                    "alert %s: %s on %s, %s = %s (threshold %g)",
-                    *(alert.type, alert.rule, alert.region, alert.quantity),
-                    *(_rounded(alert.value), alert.threshold),
-                )
-                if self._publisher is not None:
-                    self._publisher.publish_alert(alert)
-                if self._raised is not None:
-                    self._raised(alert)
-            if self._publisher is not None:
-                for telemetry in measured.telemetry:
-                    self._publisher.publish_telemetry(telemetry)
-                for shape in measured.shapes:
-                    self._publisher.publish_telemetry(shape)
+            self._acknowledge()
             if time.monotonic() > tell_at:
                 log.info("%s", self.counters)
                 tell_at += TELL_EVERY_S
-        for step in self._measurement.open_alerts():
-            log.warning("alert %s on %s is still open at the end", step.rule, step.region)
+        self._telling.finish(self._measurement)
+
+    def _wait(self, waited_s: float) -> None:
+        """No frame came; the health and the rules of a live camera are judged all the same."""
+        if not is_file(self._config.camera.source):
+            measured = self._measurement.wait(waited_s, self._camera_problem)
+            self._telling.tell(measured, self._measurement)
+
+    def _acknowledge(self) -> None:
+        """Take in what people have acknowledged meanwhile."""
+        while not self._acknowledged.empty():
+            event_id = self._acknowledged.get()
+            try:
+                alerts = self._measurement.acknowledge(event_id)
+            except Failure as failure:
+                log.warning("%s", failure)
+            else:
+                self._telling.tell(Measured((), alerts=alerts, judged=True), self._measurement)
 
     def _magnify(self) -> None:
         assert self._magnifier is not None
@@ -229,7 +258,3 @@ class Daemon:
         except BaseException as error:
             self._failure = self._failure or error
             self.stop()
-
-
-def _rounded(value: float | None) -> str:
-    return "missing" if value is None else f"{value:.3g}"

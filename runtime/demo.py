@@ -180,4 +180,6 @@ def _tell_truth(truth: Truth, dashboard: Dashboard) -> None:
         )
         typer.echo(f"  {name:<10} measured {measured:<24} true {true}")
     raised = [alert for alert in dashboard.alerts if alert["type"] == "new"]
-    typer.echo(f"{len(raised)} alerts raised: {', '.join(a['region'] for a in raised) or 'none'}")
+    typer.echo(
+        f"{len(raised)} alerts raised: {', '.join(a['region'] or a['rule'] for a in raised) or 'none'}"
+    )

@@ -1,15 +1,21 @@
 """The measuring half of the daemon in one object: frames in; displacement, telemetry, alerts out."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from calibration.scale import Scale
-from runtime.alerts import AlertRules, AlertStep
+from failure import Failure
+from runtime.alert_memory import Remembered
+from runtime.alerts import AlertRules, restore
+from runtime.condition import AlertStep, Condition, Kept, SuppressedStep
 from runtime.config import Config
 from runtime.displacement import Displacement, DisplacementMeter
 from runtime.frame import Frame
-from runtime.messages import AlertMessage, ModeShape, Telemetry, utc_text
+from runtime.health import CameraHealth
+from runtime.messages import AlertMessage, ModeShape, SuppressedAlert, Telemetry, utc_text
+from runtime.readings import Readings, RegionReadings
 from runtime.region_scale import scale_of
 from runtime.shape_reports import ShapeReports
 from runtime.telemetry import telemetry_of
@@ -26,23 +32,24 @@ class Measured:
     """What one frame gave. Most frames give no messages."""
 
     displacements: tuple[Displacement, ...]
-    telemetry: tuple[Telemetry, ...]
-    alerts: tuple[AlertMessage, ...]
+    telemetry: tuple[Telemetry, ...] = ()
+    alerts: tuple[AlertMessage, ...] = ()
+    suppressed: tuple[SuppressedAlert, ...] = ()
+    """Alerts that would have been raised, each with the reason why it was not."""
+    judged: bool = False
+    """Whether the alert rules have looked at it."""
     shapes: tuple[ModeShape, ...] = ()
 
 
 class Measurement:
     """Displacement of every region on every frame, its vibration, and the alert rules on it.
 
-    ``baselines`` are the natural frequencies that an earlier process learned, as ``trackers`` have them.
-
-    Feed frames in order, from one thread. Raises Failure when a region lies outside the picture, its
-    scale is for pictures of another size or cannot be read, or the picture's size changes.
+    Feed frames in order, from one thread; ``remembered`` is what an earlier process kept. Raises
+    Failure when a region lies outside the picture, its scale is for pictures of another size or
+    cannot be read, or the picture's size changes.
     """
 
-    def __init__(
-        self, config: Config, baselines: Mapping[str, BaselineState] | None = None
-    ) -> None:
+    def __init__(self, config: Config, remembered: Remembered | None = None) -> None:
         self.scales: dict[str, Scale | None] = {}
         """Millimetres per pixel of each region, once the first frame has told the picture's size."""
         self._regions = config.regions
@@ -59,21 +66,35 @@ class Measurement:
             )
             for name in names
         }
-        self.trackers = {
+        baselines = {} if remembered is None else remembered.baselines
+        self._trackers = {
             region.name: FrequencyTracker(
                 window_s=vibration.window_s,
                 learn_s=vibration.learn_baseline_s,
                 baseline_hz=region.baseline_hz,
-                state=(baselines or {}).get(region.name),
+                state=BaselineState.from_dict(baselines[region.name])
+                if region.name in baselines
+                else None,
             )
             for region in config.regions
         }
-        """The natural frequency of each region against its baseline."""
         self._rules = AlertRules(config.alerts, names)
+        self._profiles = [rule for rule in config.alerts if rule.profile is not None]
+        self._collected = {
+            name: RegionReadings(
+                [rule for rule in config.alerts if name in (rule.regions or names)],
+                vibration.level_s,
+            )
+            for name in names
+        }
+        self._readings: dict[str, Readings] = {}
+        self.health = CameraHealth(config.health, wanted_hz=config.camera.rate_hz)
+        self._remembered = remembered
         self._reports: dict[str, Report] = {}
         self._shifts: dict[str, Shift | None] = {}
         self._shapes = ShapeReports()
-        self._report_every_ns = round(config.vibration.report_every_s * 1e9)
+        self._report_every_ns = round(vibration.report_every_s * 1e9)
+        self._newest_ns = 0
         self._judged_ns: int | None = None
         self._reported_ns: int | None = None
 
@@ -85,41 +106,106 @@ class Measurement:
             self.scales = {one.name: scale_of(one, (width_px, height_px)) for one in self._regions}
         for displacement in displacements:
             self._windows[displacement.region].add(displacement)
-        now_ns = frame.t_capture_ns
-        telemetry: tuple[Telemetry, ...] = ()
-        alerts: tuple[AlertMessage, ...] = ()
+            self._collected[displacement.region].add(displacement)
+        self.health.look(frame)
+        now_ns = self._newest_ns = frame.t_capture_ns
+        judged = Measured(displacements)
         reports = _is_due(self._reported_ns, now_ns, self._report_every_ns)
+        judges = _is_due(self._judged_ns, now_ns, JUDGE_EVERY_NS)
+        if not (reports or judges):
+            return Measured(displacements)
         if reports:
             self._reported_ns = now_ns
             self._report(now_ns)
-        judges = _is_due(self._judged_ns, now_ns, JUDGE_EVERY_NS)
-        levels = self._levels() if judges or reports else {}
+        levels = self._levels()
+        judged = Measured(displacements)
         if judges:
             self._judged_ns = now_ns
-            alerts = self._judge(now_ns / 1e9, levels)
-        shapes: tuple[ModeShape, ...] = ()
-        if reports:
-            telemetry = tuple(self._telemetry(one, levels[one.region]) for one in displacements)
-            shapes = self._shapes.at(now_ns / 1e9, self._windows, self._reports, self.scales)
-        return Measured(displacements, telemetry, alerts, shapes)
+            judged = self._judge(now_ns / 1e9, displacements, levels)
+        if not reports:
+            return judged
+        return replace(
+            judged,
+            telemetry=tuple(self._telemetry(one, levels[one.region]) for one in displacements),
+            shapes=self._shapes.at(now_ns / 1e9, self._windows, self._reports, self.scales),
+        )
+
+    def wait(self, waited_s: float, problem: str | None = None) -> Measured:
+        """No frame has come for ``waited_s`` (s); ``problem`` is what the camera says of that.
+
+        Nothing is measured, and the rules are told that. A shorter wait than frames may take, and
+        one before the first frame, is none.
+        """
+        if self._judged_ns is None or not self.health.is_late(waited_s):
+            return Measured(())
+        self._readings = {}
+        return self._judge(self._newest_ns / 1e9 + waited_s, (), {}, problem)
 
     def open_alerts(self) -> tuple[AlertStep, ...]:
         """The latest step of every alert that has not ended."""
-        return self._rules.open_alerts()
+        return tuple(one.told for one in self._conditions() if one.told is not None)
 
-    def _judge(self, t_s: float, levels: Mapping[str, Levels]) -> tuple[AlertMessage, ...]:
+    def acknowledge(self, event_id: str) -> tuple[AlertMessage, ...]:
+        """A person has seen an open alert: a latched one ends, or may end from now on.
+
+        Returns what is to be told; nothing when it was acknowledged before. Raises Failure when no
+        open alert has this ``event_id``.
+        """
+        for condition in self._conditions():
+            if condition.told is not None and condition.told.event_id == event_id:
+                step = condition.acknowledge()
+                return () if step is None else _messages([step])
+        known = ", ".join(step.event_id for step in self.open_alerts()) or "none"
+        raise Failure(f"no open alert has the event_id {event_id}; open are: {known}")
+
+    def kept(self) -> tuple[float, list[Kept]] | None:
+        """Capture time (s) and what the next process needs; None before the first judgement."""
+        if self._judged_ns is None or self._remembered is not None:
+            return None
+        kept = (condition.kept() for condition in self._conditions())
+        return self._judged_ns / 1e9, [one for one in kept if one is not None]
+
+    def baselines(self) -> dict[str, dict[str, Any]]:
+        """Of each region's natural frequency, what the next process needs to go on with it."""
+        return {name: tracker.state.as_dict() for name, tracker in self._trackers.items()}
+
+    def _conditions(self) -> list[Condition]:
+        return [*self._rules.conditions(), *self.health.conditions()]
+
+    def _judge(
+        self,
+        t_s: float,
+        displacements: Sequence[Displacement],
+        levels: Mapping[str, Levels],
+        problem: str | None = None,
+    ) -> Measured:
         steps: list[AlertStep] = []
-        for name, window in self._windows.items():
-            tone = self._reports[name].dominant
-            frequency_hz = None if tone is None else tone.frequency_hz
-            for step in self._rules.update(name, t_s, levels[name], frequency_hz):
+        if self._remembered is not None:
+            shift_s = self._remembered.shift_s(t_s, time.time())
+            steps += restore(self._conditions(), self._remembered.kept, t_s, shift_s)
+            self._remembered = None
+        if displacements:
+            self._readings = {name: self._reading(name, levels[name]) for name in self._windows}
+        health, suppressed = self.health.judge(t_s, displacements, problem)
+        judged = self._rules.update(t_s, self._readings, self.health.spoiled())
+        steps += health
+        for step in judged.steps:
+            if step.type == "new" and step.region is not None:
                 # The tone of the last report may be too old to know what has just begun.
-                fresh = window.dominant() if step.type == "new" else tone
-                steps.append(
-                    replace(step, dominant_hz=None if fresh is None else fresh.frequency_hz)
-                )
-        time_utc = utc_text(time.time())
-        return tuple(AlertMessage(time_utc=time_utc, **asdict(step)) for step in steps)
+                fresh = self._windows[step.region].dominant()
+                step = replace(step, dominant_hz=None if fresh is None else fresh.frequency_hz)
+            steps.append(step)
+        recorded = [_record(one) for one in (*suppressed, *judged.suppressed)]
+        return Measured(tuple(displacements), (), _messages(steps), tuple(recorded), judged=True)
+
+    def _reading(self, name: str, levels: Levels) -> Readings:
+        report, shift = self._reports.get(name), self._shifts.get(name)
+        tone = None if report is None else report.dominant
+        others = {
+            "dominant_hz": None if tone is None else tone.frequency_hz,
+            "frequency_shift_percent": None if shift is None else shift.percent,
+        }
+        return self._collected[name].now(levels, self.scales[name], others)
 
     def _levels(self) -> dict[str, Levels]:
         scales = [self.scales[name] for name in self._windows]
@@ -130,7 +216,7 @@ class Measurement:
         self._reports = {name: window.report() for name, window in self._windows.items()}
         self._shifts = {
             name: tracker.update(now_ns / 1e9, self._reports[name].tones)
-            for name, tracker in self.trackers.items()
+            for name, tracker in self._trackers.items()
         }
 
     def _telemetry(self, displacement: Displacement, levels: Levels) -> Telemetry:
@@ -142,7 +228,25 @@ class Measurement:
             self._shifts[name],
             self.scales[name],
             alert=bool(self._rules.open_alerts(name)),
+            limit_ratios=self._limit_ratios(name),
         )
+
+    def _limit_ratios(self, region: str) -> dict[str, float | None]:
+        readings = self._readings.get(region)
+        return {
+            rule.name: None if readings is None else readings.value(rule.reading)
+            for rule in self._profiles
+            if region in (rule.regions or [region])
+        }
+
+
+def _messages(steps: Sequence[AlertStep]) -> tuple[AlertMessage, ...]:
+    time_utc = utc_text(time.time())
+    return tuple(AlertMessage(time_utc=time_utc, **asdict(step)) for step in steps)
+
+
+def _record(step: SuppressedStep) -> SuppressedAlert:
+    return SuppressedAlert(time_utc=utc_text(time.time()), **asdict(step))
 
 
 def _is_due(last_ns: int | None, now_ns: int, every_ns: int) -> bool:

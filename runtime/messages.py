@@ -2,7 +2,9 @@
 
 Topics, below ``<topic>/<camera>/``: ``state`` (retained, with a last will), ``telemetry/<region>``
 and ``shapes`` (QoS 0, dropped while there is no connection), ``alerts`` (QoS 1, never retained, kept
-in the outbox until the broker has accepted them).
+in the outbox until the broker has accepted them). The camera's health goes to ``alerts`` too, with kind
+``health``: a camera that went blind must reach the same person, with the same promise of delivery, as an
+alert.
 
 Values in millimetres are null unless the region has a scale. Their errors (``_se_mm``) include the
 scale's; those of RMS and peak displacement are the scale's alone, and what noise adds shows in
@@ -36,6 +38,12 @@ class State(Message):
     version: str
     source: str
     engine: str | None = None
+    health: tuple[str, ...] = ()
+    """What is wrong with the camera now; nothing when it is well."""
+    suppressed: int = 0
+    """Alerts that would have been raised since the start, and were not: see the record on the disk."""
+    unconfirmed: tuple[str, ...] = ()
+    """Rules whose profile nobody has confirmed: they show ratios to limits and raise nothing."""
 
 
 class Part(BaseModel):
@@ -132,6 +140,8 @@ class Telemetry(Message):
     """Why the newest measurement cannot be trusted, when it cannot."""
     alert: bool
     """Whether an alert is open on this region."""
+    limit_ratios: dict[str, float | None] = {}
+    """For each rule with a profile, how much of the standard's limit is reached; 1 is the limit."""
     warnings: tuple[str, ...] = ()
     """What of the above cannot be trusted, and why: sampling, aliasing, exposure, lost frames."""
 
@@ -177,12 +187,22 @@ class AlertMessage(Message):
     event_id: str
     type: Literal["new", "update", "end"]
     sequence: int
+    kind: Literal["vibration", "missing", "health"] = "vibration"
+    """A rule's threshold, a rule's missing reading, or a problem of the camera."""
     rule: str
-    region: str
+    """The rule, or the camera's problem."""
+    region: str | None
+    """None for the camera as a whole, and for a rule on several regions together."""
+    regions: tuple[str, ...] = ()
+    """The regions that show it at this step."""
     quantity: str
     value: float | None
+    """None where it is missing, and where it is beyond what can be measured (see ``reason``)."""
     threshold: float
-    peak_value: float
+    peak_value: float | None
+    reason: str | None = None
+    """Why it ended or changed, or why a reading is missing."""
+    acknowledged: bool = False
     displacement_rms_mm: float | None = None
     displacement_rms_se_mm: float | None = None
     displacement_peak_mm: float | None = None
@@ -193,3 +213,18 @@ class AlertMessage(Message):
     started_t_s: float
     """Capture time at which the quantity first went above the threshold."""
     duration_s: float
+
+
+class SuppressedAlert(Message):
+    """One line of ``suppressed.jsonl``: an alert that would have been raised, and why it was not."""
+
+    kind: Literal["vibration", "missing", "health"]
+    rule: str
+    region: str | None
+    quantity: str
+    value: float | None
+    threshold: float
+    reason: str
+    time_utc: str
+    t_s: float
+    started_t_s: float

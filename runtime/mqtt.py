@@ -120,9 +120,9 @@ class Publisher:
                 return
         self._count("dropped_telemetry")
 
-    def announce(self, state: State) -> None:
-        """Replace the retained state, for example once the engine is known."""
-        self._work.put(lambda: self._replace_state(state))
+    def announce(self, **news: Any) -> None:
+        """Replace values of the retained state, for example ``health``."""
+        self._work.put(lambda: self._replace_state(self._state.model_copy(update=news)))
 
     def counts(self) -> DeliveryCounts:
         """The counters now.

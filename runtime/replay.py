@@ -122,7 +122,6 @@ def replay(
     measurement = Measurement(config)
     histories = [RegionHistory(region.name) for region in config.regions]
     alerts: list[AlertMessage] = []
-    alerted: set[str] = set()
     label = f"magnified x{config.magnification.gain:g}"
     with ExitStack() as stack:
         source = stack.enter_context(VideoFile(video, real_time=False))
@@ -144,8 +143,7 @@ def replay(
                 if write is None:
                     rate_hz = min(source.nominal_rate_hz or 30.0, FASTEST_CLIP_HZ)
                     write = stack.enter_context(clip_writer(clip, rate_hz))
-                for alert in measured.alerts:
-                    (alerted.discard if alert.type == "end" else alerted.add)(alert.region)
+                alerted = {name for step in measurement.open_alerts() for name in step.regions}
                 write(side_by_side(frame.image, picture, config.regions, label, alerted), t_s)
             tell(t_s / source.announced_s if source.announced_s else None)
     for history in histories:

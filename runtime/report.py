@@ -33,8 +33,9 @@ def write_plots(path: Path, replay: Replay) -> None:
     axes = figure.subplots(rows, 2, squeeze=False, width_ratios=(3, 2))
     ends_s = replay.regions[0].t_s[-1]
     for (waveform, spectrum), history in zip(axes, replay.regions, strict=True):
+        shown = {alert.event_id for alert in replay.alerts if history.name in alert.regions}
         _plot_waveform(waveform, history)
-        _shade_alerts(waveform, [a for a in replay.alerts if a.region == history.name], ends_s)
+        _shade_alerts(waveform, [a for a in replay.alerts if a.event_id in shown], ends_s)
         _plot_spectrum(spectrum, history)
     axes[-1][0].set_xlabel("time (s)")
     axes[-1][1].set_xlabel("frequency (Hz)")
@@ -147,7 +148,10 @@ def _alert_row(alert: AlertMessage) -> str:
     frequency = "" if alert.dominant_hz is None else f"{alert.dominant_hz:.3f}"
     level = "missing" if alert.value is None else f"{alert.value:.3g}"
     quantity = f"{alert.quantity} {level} (threshold {alert.threshold:g})"
-    return _row([f"{alert.t_s:.2f}", alert.type, alert.rule, alert.region, quantity, frequency])
+    if alert.reason is not None:
+        quantity += f": {alert.reason}"
+    where = ", ".join(alert.regions) or "camera"
+    return _row([f"{alert.t_s:.2f}", alert.type, alert.rule, where, quantity, frequency])
 
 
 def _row(cells: list[str]) -> str:

@@ -23,6 +23,7 @@ def telemetry_of(
     scale: Scale | None,
     *,
     alert: bool,
+    limit_ratios: dict[str, float | None],
 ) -> Telemetry:
     """The message on one region."""
     x_mm, x_se_mm = in_mm(scale, "x", displacement.x_px, displacement.x_se_px)
@@ -59,6 +60,7 @@ def telemetry_of(
         valid=displacement.valid,
         reason=displacement.reason,
         alert=alert,
+        limit_ratios=limit_ratios,
         warnings=report.warnings,
     )
 

@@ -131,6 +131,7 @@ def test_another_missing_package_is_a_defect(monkeypatch: pytest.MonkeyPatch) ->
         ("telemetry", "ppv_mm_s"),
         ("shape", "points"),
         ("alert", "event_id"),
+        ("suppressed", "reason"),
     ],
 )
 def test_schema_prints_a_json_schema(
@@ -149,7 +150,8 @@ def test_schema_prints_a_json_schema(
 
 def test_an_unknown_schema_is_told_with_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert called(monkeypatch, "schema", "weather") == (
-        'tremorscope: "weather" has no schema; choose from: config, state, telemetry, shape, alert'
+        'tremorscope: "weather" has no schema; choose from: config, state, telemetry, shape, alert, '
+        "suppressed"
     )
 
 

@@ -12,7 +12,7 @@ from videos import burst, moving, region, write_video
 
 from failure import Failure
 from runtime.assembly import assembled, magnifier_for
-from runtime.config import Config
+from runtime.config import Alert, Config
 from runtime.config_file import parse
 from runtime.messages import AlertMessage, State
 
@@ -70,7 +70,7 @@ def test_an_engine_that_is_named_and_cannot_be_had_is_refused(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     settings = config(tmp_path, 'engine = "tensorrt"')
-    with pytest.raises(Failure, match="tensorrt cannot be imported"), assembled(settings):
+    with pytest.raises(Failure, match="graph: no engine is configured"), assembled(settings):
         pass
 
 
@@ -102,3 +102,29 @@ def test_on_leaving_alerts_are_delivered_and_the_state_says_offline(
     assert "not TensorRT, because " in states[0].engine
     [raised] = listener.payloads("camera/alerts")
     assert AlertMessage.model_validate_json(raised).type == "new"
+
+
+def test_the_state_names_rules_whose_profile_nobody_has_confirmed(
+    tmp_path: Path, mosquitto: Mosquitto, listen: Callable[..., Listener]
+) -> None:
+    listener = listen()
+    settings = config(tmp_path, "enabled = false", f'host = "127.0.0.1"\nport = {mosquitto.port}')
+    rule = Alert.model_validate({"name": "houses", "profile": "din4150-3-line2"})
+    with assembled(settings.model_copy(update={"alerts": (*settings.alerts, rule)})) as daemon:
+        wait_until(lambda: bool(listener.payloads("camera/state")), "the state is there")
+        daemon.run()
+    state = State.model_validate_json(listener.payloads("camera/state")[0])
+    assert (state.unconfirmed, state.health, state.suppressed) == (("houses",), (), 0)
+
+
+def test_a_live_camera_remembers_its_alerts_and_a_file_does_not(tmp_path: Path) -> None:
+    settings = config(tmp_path, "enabled = false")
+    with assembled(settings) as daemon:
+        daemon.run()
+    assert not (tmp_path / "state").exists()
+    live = settings.camera.model_copy(update={"source": f"gst: filesrc location={tmp_path}"})
+    memory = tmp_path / "state" / "camera" / "alerts.json"
+    memory.parent.mkdir(parents=True)
+    memory.write_text("torn")
+    with assembled(settings.model_copy(update={"camera": live})):
+        assert memory.with_suffix(".damaged.json").read_text() == "torn"

@@ -1,3 +1,4 @@
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,137 @@ def test_an_alert_in_millimetres_needs_a_scale_in_each_region_that_it_watches(
         parse(text, tmp_path / "bridge.toml")
     config = parse(text + 'regions = ["mast"]\n', tmp_path / "bridge.toml")
     assert config.alerts[0].quantity == "displacement_peak_mm"
+
+
+RULE = '[[alerts]]\nname = "sway"\n'
+IN_MM = 'scale = "mast.json"\n'
+
+
+def test_a_profile_needs_no_threshold_and_takes_its_confirmation(tmp_path: Path) -> None:
+    keep_scale(tmp_path / "mast.json")
+    text = GOOD + IN_MM + RULE + 'profile = "din4150-3-line2"\n'
+    [shown] = parse(text, tmp_path / "bridge.toml").alerts
+    assert (shown.quantity, shown.raise_above, shown.is_confirmed) == ("limit_ratio", 1.0, False)
+    text += 'confirmed_by = "A. Engineer"\nconfirmed_on = 2026-11-20\n'
+    [confirmed] = parse(text, tmp_path / "bridge.toml").alerts
+    assert confirmed.is_confirmed
+    assert confirmed.confirmed_on == date(2026, 11, 20)
+
+
+def test_a_profile_needs_a_scale(tmp_path: Path) -> None:
+    with pytest.raises(
+        Failure, match='"sway" is on bs7385-2-line1, but region "mast" has no scale'
+    ):
+        parse(GOOD + RULE + 'profile = "bs7385-2-line1"\n', tmp_path / "bridge.toml")
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (
+            "",
+            "bridge.toml:12: alerts[0].raise_above is missing; add raise_above = ... (Raise above this "
+            "value; with a profile 1.0, the limit itself) to this [[alerts]]",
+        ),
+        (
+            "raise_above = 2\nclear_below = 3",
+            "bridge.toml:12: alerts[0]: clear_below = 3 must not be above raise_above = 2",
+        ),
+        (
+            'raise_above = 2\nquantity = "ppv_mm"',
+            'bridge.toml:15: alerts[0].quantity = "ppv_mm": must be ',
+        ),
+        (
+            'raise_above = 2\nquantity = "band_rms_px"',
+            "bridge.toml:12: alerts[0]: quantity = band_rms_px needs band = { low_hz = ..., "
+            "high_hz = ... }",
+        ),
+        (
+            "raise_above = 2\nband = { low_hz = 1, high_hz = 2 }",
+            "bridge.toml:12: alerts[0]: band is for band_rms_px and band_rms_mm, not for "
+            "signal_to_noise; remove it, or set quantity to one of them",
+        ),
+        (
+            'quantity = "band_rms_px"\nraise_above = 2\nband = { low_hz = 3, high_hz = 2 }',
+            "bridge.toml:16: alerts[0].band: low_hz = 3 must be below high_hz = 2",
+        ),
+        (
+            'quantity = "band_rms_px"\nraise_above = 2\nband = { low_hz = 3, high_hz = 9, step = 2 }',
+            "bridge.toml:16: alerts[0].band.step = 2: unknown key; known here are: low_hz, high_hz",
+        ),
+        (
+            'quantity = "sta_lta"\nraise_above = 4\nsta_s = 30',
+            "bridge.toml:12: alerts[0]: sta_s = 30 must be below lta_s = 30",
+        ),
+        (
+            "raise_above = 2\nlatch = true\nlongest_s = 60",
+            "bridge.toml:12: alerts[0]: latch keeps the alert until somebody acknowledges it, longest_s "
+            "ends it; give one of the two",
+        ),
+        (
+            "raise_above = 2\nhold_off_s = -1",
+            "bridge.toml:15: alerts[0].hold_off_s = -1: must be at least 0",
+        ),
+        (
+            "raise_above = 2\nat_least_regions = 2",
+            'bridge.toml: alert "sway" wants 2 regions together and watches 1; lower at_least_regions, '
+            "or let it watch more regions",
+        ),
+        (
+            "raise_above = 2\ncoincidence_s = 61",
+            "bridge.toml:15: alerts[0].coincidence_s = 61: must be at most 60",
+        ),
+        (
+            'profile = "din4150-3-line4"',
+            'bridge.toml:14: alerts[0].profile: "din4150-3-line4" is not known; did you mean '
+            '"din4150-3-line',
+        ),
+        (
+            'profile = "din4150-3-line2"\nquantity = "ppv_mm_s"',
+            "bridge.toml:12: alerts[0]: profile has its own quantity, ppv_mm_s over its limit; remove "
+            "quantity = ppv_mm_s",
+        ),
+        (
+            'quantity = "limit_ratio"\nraise_above = 1',
+            "bridge.toml:12: alerts[0]: quantity = limit_ratio needs a profile; add profile = ...",
+        ),
+        (
+            'profile = "din4150-3-line2"\nconfirmed_by = "A"',
+            "bridge.toml:12: alerts[0]: confirmed_by is given without confirmed_on; a profile is "
+            "confirmed by both",
+        ),
+        (
+            'profile = "din4150-3-line2"\nconfirmed_on = 2026-11-20',
+            "bridge.toml:12: alerts[0]: confirmed_on is given without confirmed_by; a profile is "
+            "confirmed by both",
+        ),
+        (
+            'profile = "din4150-3-line2"\nconfirmed_by = "A"\nconfirmed_on = "yesterday"',
+            'bridge.toml:16: alerts[0].confirmed_on = "yesterday": must be a date such as 2026-11-20, '
+            "without quotes",
+        ),
+        (
+            'raise_above = 2\nconfirmed_by = "A"\nconfirmed_on = 2026-11-20',
+            "bridge.toml:12: alerts[0]: confirmed_by and confirmed_on confirm a profile, and there is "
+            "none; add profile = ..., or remove them",
+        ),
+        (
+            "raise_above = 2\n[health.dark]\nbelow_gray = 9",
+            'bridge.toml:16: health.dark.below_gray = 9: unknown key; did you mean "below_grey"?',
+        ),
+        (
+            "raise_above = 2\n[health.offline]\nraise_after_s = -1",
+            "bridge.toml:16: health.offline.raise_after_s = -1: must be at least 0",
+        ),
+        (
+            "raise_above = 2\n[health.occluded]\nregions_share = 1.5",
+            "bridge.toml:16: health.occluded.regions_share = 1.5: must be at most 1",
+        ),
+    ],
+)
+def test_a_problem_of_an_alert_or_of_health_is_told(rule: str, told: str) -> None:
+    [line] = problems(f"{GOOD}{RULE}{rule}\n")
+    assert line.startswith(told)
 
 
 @pytest.mark.parametrize("source", ["/dev/video0", "csi:0", "rtsp://host/a", "gst: videotestsrc"])

@@ -17,13 +17,14 @@ from videos import burst, moving, write_video
 import runtime.daemon
 from failure import Failure
 from runtime.camera.source import BaseSource
-from runtime.config import Alert, Camera, Config, Magnification, Region
+from runtime.config import Alert, Camera, Config, Health, Magnification, Region
 from runtime.daemon import QUEUE_FRAMES, Daemon
 from runtime.engine import Follow
 from runtime.frame import Frame
 from runtime.magnification import Magnifier
 from runtime.measurement import Measured, Measurement
-from runtime.messages import AlertMessage
+from runtime.messages import AlertMessage, SuppressedAlert
+from runtime.suppressed_record import SuppressedRecord
 
 needs_gstreamer = pytest.mark.skipif(
     os.environ.get("TREMORSCOPE_WITHOUT_GSTREAMER") == "1",
@@ -349,3 +350,113 @@ def test_the_time_between_attempts_grows_until_a_frame_comes(
     assert waits_s == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 1.0]
     counts = one.counters
     assert (counts.reopened, counts.captured, counts.measured) == (9, 9, 9)
+
+
+class SilentCamera(FakeCamera):
+    """Delivers some frames, and then nothing until it is closed."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count, lambda: self._closed.wait(30))
+
+
+def test_a_live_camera_that_falls_silent_is_told_to_the_outside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: SilentCamera(30))
+    raised: list[AlertMessage] = []
+    health = Health.model_validate({"offline": {"raise_after_s": 0.3}})
+    one = daemon(config("gst: fake", health=health), raised=raised.append)
+    thread = in_thread(one)
+    try:
+        wait_until(lambda: bool(raised), "the silence is told")
+    finally:
+        one.stop()
+        ended(thread)
+    assert [(alert.kind, alert.rule, alert.type) for alert in raised] == [
+        ("health", "offline", "new")
+    ]
+
+
+def test_the_reason_of_a_silence_is_what_the_camera_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unplugged() -> None:
+        raise Failure("fake camera: unplugged")
+
+    cameras = iter([FakeCamera(30, unplugged), SilentCamera(0)])
+    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: next(cameras))
+    raised: list[AlertMessage] = []
+    health = Health.model_validate({"offline": {"raise_after_s": 0.3}})
+    one = daemon(config("gst: fake", health=health), raised=raised.append)
+    thread = in_thread(one)
+    try:
+        wait_until(lambda: bool(raised), "the silence is told")
+    finally:
+        one.stop()
+        ended(thread)
+    assert raised[0].reason == "fake camera: unplugged"
+
+
+def test_acknowledging_from_another_thread_ends_a_latched_alert(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    camera = SilentCamera(0)
+    frames = list(moving(burst(6.0, 1.0, 3.0)))
+
+    def film() -> Iterator[Frame]:
+        for frame in frames:
+            yield frame
+            time.sleep(0.002)
+        camera._closed.wait(30)
+
+    monkeypatch.setattr(camera, "frames", film)
+    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: camera)
+    rule = Alert(
+        name="sway",
+        quantity="displacement_rms_px",
+        raise_above=0.1,
+        raise_after_s=0.2,
+        clear_after_s=0.2,
+        latch=True,
+    )
+    raised: list[AlertMessage] = []
+    one = daemon(config("gst: fake", alerts=(rule,)), raised=raised.append)
+    thread = in_thread(one)
+    try:
+        wait_until(lambda: len(raised) == 2, "it waits for acknowledgement", 20)
+        one.acknowledge("unknown")
+        one.acknowledge(raised[0].event_id)
+        wait_until(lambda: len(raised) == 3, "it ends")
+    finally:
+        one.stop()
+        ended(thread)
+    assert [alert.type for alert in raised] == ["new", "update", "end"]
+    assert "no open alert has the event_id unknown" in caplog.text
+
+
+def test_profiles_are_told_at_the_start_with_what_keeps_them_silent(
+    video: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rule = Alert.model_validate({"name": "houses", "profile": "bs7385-2-line2"})
+    settings = config(video).model_copy(update={"alerts": (rule,)})
+    daemon(settings).run()
+    assert caplog.text.count('"houses": BS 7385-2 line 2 only shows how near its limit is') == 1
+    assert caplog.text.count("its scope excludes bridges and chimneys") == 1
+    assert caplog.text.count("a camera sees up to 15.2 Hz of the 4-40 Hz") == 1
+
+
+def test_what_was_not_raised_is_counted_and_recorded(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "clip.mkv", moving(burst(5.0, 0.5, 5.0)))
+    rule = Alert(
+        name="sway",
+        quantity="displacement_rms_px",
+        raise_above=0.1,
+        raise_after_s=0.2,
+        longest_s=1.0,
+    )
+    record = SuppressedRecord(tmp_path / "suppressed.jsonl")
+    raised: list[AlertMessage] = []
+    one = daemon(config(video, alerts=(rule,)), raised=raised.append, record=record)
+    one.run()
+    assert [(alert.type, alert.reason) for alert in raised] == [("new", None), ("end", "too long")]
+    [line] = record.path.read_text().splitlines()
+    assert "too long" in SuppressedAlert.model_validate_json(line).reason
+    assert one.suppressed == 1

@@ -229,7 +229,7 @@ def test_the_broker_tells_offline_for_a_killed_publisher(
 def test_closing_says_offline_and_the_state_is_retained(listen: Listen, publisher: Publish) -> None:
     one = publisher()
     connected(one)
-    one.announce(STATE.model_copy(update={"engine": "onnxruntime"}))
+    one.announce(engine="onnxruntime")
     one.close()
     listener = listen(topic="tremorscope/cam/state")
     wait_until(lambda: len(listener.messages) == 1, "the retained state arrives")

@@ -13,8 +13,8 @@ from benchmarks.clips import Floats, Scene, render, sine
 from calibration import scale_file
 from calibration.scale import KnownLength
 from failure import Failure
-from runtime.alerts import AlertStep
 from runtime.camera.video_file import VideoFile
+from runtime.condition import AlertStep
 from runtime.config import Config
 from runtime.config_file import parse
 from runtime.frame import Frame
