@@ -10,14 +10,16 @@ from failure import Failure
 
 Method = Literal["entropy", "percentile", "min-max"]
 
+RECIPE: Literal[2] = 2
+
 
 class Ranges(BaseModel):
     """Of one set of weights, on one set of frames; valid for pictures of any size."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ranges_version: Literal[1] = 1
-    """Counts up when frames are prepared in another way before layers see them."""
+    ranges_version: Literal[1, 2] = RECIPE
+    """Of the recipe: 1 saw the frames at their own gain alone, 2 at four times that, too."""
     network: str
     weights_sha256: str
     frames_sha256: str

@@ -1,6 +1,8 @@
 """The commands that make graphs (on a workstation) and engines (on the device)."""
 
 import re
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -61,8 +63,9 @@ def quantize(
         Path | None, typer.Option(help="Folder written by: tremorscope capture.")
     ] = None,
     gain: Annotated[
-        float, typer.Option(min=1, help="The gain that the camera's frames will be shown with.")
-    ] = 20.0,
+        float | None,
+        typer.Option(min=1, help="The gain that the camera's frames will be shown with; 20."),
+    ] = None,
     scenes: Annotated[
         Path | None,
         typer.Option(help="Instead of frames, a folder written by: tremorscope scenes."),
@@ -86,6 +89,7 @@ def quantize(
             frames=frames,
             gain=gain,
             scenes=scenes,
+            command=shlex.join(["tremorscope", *sys.argv[1:]]),
             tell=lambda step: bar.update(task, description=step),
         )
     typer.echo(written)

@@ -109,7 +109,7 @@ def in_precision(
                 f"{weights_sha256[:12]}...; measure them again with: tremorscope quantize"
             )
         model = in_eight_bits(model, ranges.reaches)
-        _lint(faults(model))
+        _lint(faults(model, ranges.reaches))
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -121,8 +121,9 @@ def learned_eight_bits(
     network = streaming.network
     plain = StreamingMagnifier(in_float(network)).eval()
     model = halved(simplified(traced(plain), plain, size_px))
-    model = in_eight_bits(model, reaches(network), rounded_stream=True)
-    _lint(faults(model, rounded_stream=True))
+    learned = reaches(network)
+    model = in_eight_bits(model, learned, rounded_stream=True)
+    _lint(faults(model, learned, rounded_stream=True))
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -1,26 +1,35 @@
 """Whether TensorRT can fuse every Q/DQ pair of a graph; ONNX Runtime would run the graph either way."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from export.eight_bits import layer_name
+
 LEAST_CHANNELS = 16
 """TensorRT's eight-bit kernels pad fewer channels, and lose what eight bits win."""
 
 
-def faults(model: onnx.ModelProto, *, rounded_stream: bool = False) -> list[str]:
+def faults(
+    model: onnx.ModelProto, layers: Collection[str], *, rounded_stream: bool = False
+) -> list[str]:
     """One sentence for each thing that keeps TensorRT from fusing, or that its parser refuses.
 
-    Only where a network was trained so (``rounded_stream``) may sums read rounded values.
+    ``layers`` are those that are to be in eight bits, and no others. Only where a network was trained so
+    (``rounded_stream``) may sums read rounded values.
     """
-    return list(_Linter(model.graph, rounded_stream).faults())
+    return list(_Linter(model.graph, layers, rounded_stream).faults())
 
 
 class _Linter:
-    def __init__(self, graph: onnx.GraphProto, rounded_stream: bool) -> None:
+    def __init__(
+        self, graph: onnx.GraphProto, layers: Collection[str], rounded_stream: bool
+    ) -> None:
+        self._layers = layers
         self._rounded_stream = rounded_stream
+        self._found: set[str] = set()
         self._nodes = list(graph.node)
         self._constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
         self._makers = {name: node for node in graph.node for name in node.output}
@@ -35,8 +44,13 @@ class _Linter:
                 yield from self._of_pair(node)
             if node.op_type == "Conv":
                 yield from self._of_convolution(node)
+        for layer in sorted(set(self._layers) - self._found):
+            yield f"{layer}: is not in eight bits"
 
     def _of_pair(self, node: onnx.NodeProto) -> Iterator[str]:
+        if len(node.input) != 3:
+            yield f"{node.input[0]}: has no zero point, so its codes are uint8; only int8 has kernels"
+            return
         source, scale_name, zero_name = node.input
         scale, zero = self._constants[scale_name], self._constants[zero_name]
         if zero.dtype != np.int8:
@@ -67,12 +81,23 @@ class _Linter:
         if dequantised[0] != dequantised[1]:
             yield f"{node.output[0]}: only one of input and weights is in eight bits"
         readers = self._readers.get(node.output[0], [])
+        if any(dequantised[:2]):
+            layer = _layer(node)
+            self._found.add(layer)
+            if layer not in self._layers:
+                yield f"{layer}: is in eight bits, and is to stay in half precision"
         if dequantised[0]:
             if any(reader.op_type == "QuantizeLinear" for reader in readers):
                 yield f"{node.output[0]}: is rounded before the ReLU or sum that follows is fused"
-            weights = self._constants[self._makers[node.input[1]].input[0]]
-            if weights.shape[1] < LEAST_CHANNELS:
+            if dequantised[1]:
+                weights = self._constants[self._makers[node.input[1]].input[0]]
+            if dequantised[1] and weights.shape[1] < LEAST_CHANNELS:
                 yield f"{node.output[0]}: has {weights.shape[1]} channels, too few for eight bits"
 
     def _is_dequantised(self, name: str) -> bool:
         return name in self._makers and self._makers[name].op_type == "DequantizeLinear"
+
+
+def _layer(node: onnx.NodeProto) -> str:
+    """By its weights, which ``in_eight_bits`` has renamed."""
+    return layer_name(node).removesuffix(".weight_coarse")

@@ -2,8 +2,9 @@
 
 import contextlib
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -16,18 +17,24 @@ from export.agreement import Agreement
 from export.eight_bits import deep_layers, in_eight_bits, layer_name
 from export.graph_session import GraphSession, Run
 from export.half_precision import halved
+from export.streaming import DISPLACEMENT
+from failure import Failure
 from magnifier.evaluation import similarity
 
 LEAST_SSIM = 0.99
 """Against the pictures of full precision."""
 LARGEST_GAIN_ERROR = 0.02
 PERCENTILE = 99.99
+MORE_GAIN = 4.0
+"""Frames are collected from at their own gain, and at so many times that: the gain is turned up while a
+camera runs, and motion then reaches the bound that the network sets."""
 PERCENTILE_BINS, ENTROPY_BINS, ENTROPY_LEVELS = 2048, 512, 128
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """``snr_db``: signal over noise of its output with it alone in eight bits."""
+    """``snr_db``: signal over noise of its output with it alone in eight bits; infinite where eight
+    bits change nothing, as where nothing passes through it."""
 
     name: str
     reach: float
@@ -36,18 +43,19 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """What was chosen and why. Agreements are with full precision, on frames kept aside."""
+    """What was chosen and why. Agreements are with full precision."""
 
     method: Method
     reaches: dict[str, float]
     """Of the layers in eight bits."""
     layers: list[Layer]
     """All deep layers, in order."""
-    half: Agreement
-    """Everything in half precision."""
     by_method: dict[Method, Agreement]
-    """All deep layers in eight bits, with the scales of each method."""
+    """All deep layers in eight bits, with the scales of each method, on the frames that chose."""
+    half: Agreement
+    """Everything in half precision, on frames that nothing was chosen by."""
     chosen: Agreement
+    """What was chosen, on the same frames."""
     returned: list[Layer]
     """Layers that went back to half precision."""
 
@@ -60,36 +68,53 @@ def quantised(
 ) -> Quantised:
     """Choose the scales of ``model``, the float32 graph of any size; ``tell`` hears of every step.
 
-    Every other run is calibrated on, the rest judges. ``runs`` must be two or more.
+    Half of the runs give the scales, a quarter chooses among them, a quarter tells what was reached; there
+    must be four or more. Raises Failure where half precision alone costs too much, or all layers would.
     """
-    judged, calibrated = list(runs[1::2]), list(runs[::2])
+    calibrated, choosing, aside = list(runs[::2]), list(runs[1::4]), list(runs[3::4])
     exact = GraphSession(model, encoder_stride)
     half = halved(model)
 
-    def judge(coarse: onnx.ModelProto) -> Agreement:
-        return agreement(exact, GraphSession(coarse, encoder_stride), judged)
+    def judge(coarse: onnx.ModelProto, by: Sequence[Run]) -> Agreement:
+        return agreement(exact, GraphSession(coarse, encoder_stride), by)
 
+    tell("half precision")
+    if excess(of_half := judge(half, choosing)) > 1:
+        raise Failure(
+            f"half precision alone changes the pictures too much (SSIM {of_half.ssim:.4f}, "
+            f"{of_half.gain_error:+.2%} of the gain), so eight bits cannot help; export in fp32"
+        )
     tell("what the layers see")
     reaches = collected(model, encoder_stride, calibrated)
     by_method: dict[Method, Agreement] = {}
     for method in reaches:
         tell(f"scales by {method}")
-        by_method[method] = judge(in_eight_bits(half, reaches[method]))
+        by_method[method] = judge(in_eight_bits(half, reaches[method]), choosing)
     method = min(by_method, key=lambda each: excess(by_method[each]))
     best = reaches[method]
     layers = []
     for name in best:
         tell(f"layer {name} alone")
-        layers.append(Layer(name, best[name], _snr_db(half, encoder_stride, judged[0], name, best)))
+        snr_db = _snr_db(half, encoder_stride, choosing[0], name, best)
+        layers.append(Layer(name, best[name], snr_db))
     chosen, kept, returned = by_method[method], dict(best), []
-    for layer in sorted(layers, key=lambda each: each.snr_db):
+    costly = [layer for layer in layers if math.isfinite(layer.snr_db)]
+    for layer in sorted(costly, key=lambda each: each.snr_db):
         if excess(chosen) <= 1:
             break
         tell(f"without {layer.name}")
         returned.append(layer)
         del kept[layer.name]
-        chosen = judge(in_eight_bits(half, kept))
-    return Quantised(method, kept, layers, judge(half), by_method, chosen, returned)
+        if kept:
+            chosen = judge(in_eight_bits(half, kept), choosing)
+    if not kept:
+        raise Failure(
+            f"every layer in eight bits costs too much, {returned[0].name} most "
+            f"({returned[0].snr_db:.1f} dB); export in fp16"
+        )
+    tell("on frames kept aside")
+    chosen = judge(in_eight_bits(half, kept), aside)
+    return Quantised(method, kept, layers, by_method, judge(half, aside), chosen, returned)
 
 
 def excess(found: Agreement) -> float:
@@ -103,14 +128,17 @@ def agreement(exact: GraphSession, coarse: GraphSession, runs: Sequence[Run]) ->
     for run in runs:
         pairs = zip(run.frames[1:], exact.play(run), coarse.play(run), strict=True)
         for frame, expected, shown in pairs:
-            found.add(frame, expected["magnified"], shown["magnified"])
+            moved = None
+            if DISPLACEMENT in expected:
+                moved = expected[DISPLACEMENT], shown[DISPLACEMENT]
+            found.add(frame, expected["magnified"], shown["magnified"], moved)
     return found
 
 
 def collected(
     model: onnx.ModelProto, encoder_stride: int, runs: Sequence[Run]
 ) -> dict[Method, dict[str, float]]:
-    """By method, the reach of the input of every deep layer over all runs."""
+    """By method, the reach of the input of every deep layer over all runs, each at two gains."""
     inputs = {
         layer_name(node): node.input[0] for node in model.graph.node if node.op_type == "Conv"
     }
@@ -122,7 +150,7 @@ def collected(
     largest = dict.fromkeys(watched, 0.0)
     # The collectors print what they do.
     with contextlib.redirect_stdout(io.StringIO()):
-        for run in runs:
+        for run in [*runs, *(replace(each, gain=MORE_GAIN * each.gain) for each in runs)]:
             for outputs in session.play(run):
                 seen = {name: outputs[name] for name in watched}
                 percentile.collect(seen)
@@ -159,4 +187,4 @@ def _snr_db(
         values = exact[output].astype(np.float64)
         signal += float(np.square(values).sum())
         noise += float(np.square(values - coarse[output]).sum())
-    return float(10 * np.log10(signal / max(noise, 1e-30)))
+    return 10 * math.log10(signal / noise) if signal and noise else math.inf

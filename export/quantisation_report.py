@@ -1,5 +1,6 @@
 """The page that ``tremorscope quantize`` writes: what eight bits cost, layer by layer."""
 
+from math import isfinite
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -7,44 +8,51 @@ from matplotlib.figure import Figure
 from atomic_file import replaced
 from calibration.ranges import Ranges
 from export.agreement import Agreement
-from export.quantisation import LARGEST_GAIN_ERROR, LEAST_SSIM, Quantised
+from export.quantisation import LARGEST_GAIN_ERROR, LEAST_SSIM, MORE_GAIN, Layer, Quantised
 from magnifier.markdown import table
 
 HIGHEST_DB = 80.0
-"""Shown: a layer that nothing passed through has no noise at all."""
+"""Of the plot."""
 
 
 def write(page: Path, found: Quantised, ranges: Ranges, command: str) -> None:
     """Write ``page`` and, beside it, a plot of the layers."""
     plot = page.with_suffix(".svg")
     _plot(plot, found)
-    rows = [["half precision", *_scores(found.half)]]
-    rows += [
+    choice = [
         [f"eight bits, scales by {method}", *_scores(agreement)]
         for method, agreement in found.by_method.items()
     ]
-    rows.append(["**chosen**", *_scores(found.chosen)])
+    reached = [
+        ["half precision", *_scores(found.half)],
+        ["**chosen**", *_scores(found.chosen)],
+    ]
+    header = ["SSIM", "gain", "largest difference", "mean difference"]
     layers = [
-        [layer.name, f"{layer.reach:.3g}", f"{layer.snr_db:.1f}", _precision(layer.name, found)]
+        [layer.name, f"{layer.reach:.3g}", _decibels(layer), _precision(layer.name, found)]
         for layer in found.layers
     ]
     text = f"""# {ranges.network} in eight bits
 
 Written by `{command}`.
-Frames: {ranges.source}; half of them to choose scales from, the other half to judge by.
+Frames: {ranges.source}; half of them gave the scales, at their own gain and at {MORE_GAIN:g} times that, a
+quarter chose among them, and a quarter, by which nothing was chosen, tells what was reached.
 Weights {ranges.weights_sha256[:12]}, frames {ranges.frames_sha256[:12]}.
 
 Against the pictures of full precision in ONNX Runtime; eight bits are computed as the float arithmetic
-that they stand for. "Gain" is by how much more or less motion is shown. Accepted are an SSIM of at least
+that they stand for. "Gain" is by how much more or less motion is shown; of a network that gives no
+displacement, by how much the picture changes, which is a coarse figure. Accepted are an SSIM of at least
 {LEAST_SSIM:g} and {LARGEST_GAIN_ERROR:.0%} of the gain.
 
-{table(["", "SSIM", "gain", "largest difference", "mean difference"], rows)}
+{table(["on the frames kept aside", *header], reached)}
+
+{table(["on the frames that chose", *header], choice)}
 
 Scales by **{found.method}**. {_returned(found)}
 
 ![Signal to noise of every layer](./{plot.name})
 
-Signal to noise: of the layer's output, with this layer alone in eight bits.
+Signal to noise: of the layer's output, with this layer alone in eight bits; a dash where nothing passes.
 
 {table(["layer", "reach of its input", "signal to noise dB", "precision"], layers)}
 """
@@ -59,6 +67,10 @@ def _scores(agreement: Agreement) -> list[str]:
         f"{agreement.largest_difference:.0f}",
         f"{agreement.mean_difference:.3f}",
     ]
+
+
+def _decibels(layer: Layer) -> str:
+    return f"{layer.snr_db:.1f}" if isfinite(layer.snr_db) else "-"
 
 
 def _precision(layer: str, found: Quantised) -> str:
@@ -83,7 +95,7 @@ def _plot(path: Path, found: Quantised) -> None:
             if _precision(layer.name, found) == precision
         ]
         if places:
-            heights = [found.layers[place].snr_db for place in places]
+            heights = [min(found.layers[place].snr_db, HIGHEST_DB) for place in places]
             axes.bar(places, heights, color=colour, label=f"runs in {precision}")
     axes.set_xlabel("convolution of the deep decoder, in order")
     axes.set_ylabel("signal to noise in eight bits (dB)")

@@ -37,15 +37,19 @@ def scenes(
     count: Annotated[int, typer.Option(min=1)] = 40,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     size: Annotated[int, typer.Option(min=64, help="Width and height in px.")] = 384,
+    training: Annotated[
+        bool,
+        typer.Option("--training", help="From photographs to train on; for calibration."),
+    ] = False,
     photographs: Photographs = WORK / "photographs",
 ) -> None:
-    """Write evaluation scenes with exact truth, cut from photographs that are never trained on."""
+    """Write scenes with exact truth, to evaluate with: from photographs that are never trained on."""
     from rich.progress import Progress
 
     from magnifier import scene_folder
     from magnifier.photographs import load
 
-    pictures = load(photographs, held_out=True)
+    pictures = load(photographs, held_out=not training)
     with Progress() as bar:
         task = bar.add_task("rendering", total=count)
         scene_folder.write(

@@ -1,5 +1,10 @@
 """Half precision and eight bits: which layers are in what, and that the picture stays."""
 
+import math
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -7,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from export import quantisation
 from export.agreement import Agreement
 from export.eight_bits import deep_layers, in_eight_bits, layer_name
 from export.graph_session import GraphSession, Run
@@ -15,6 +21,7 @@ from export.onnx_graph import moving_texture, simplified, traced
 from export.qdq_linter import faults
 from export.quantisation import agreement, collected, excess, quantised
 from export.streaming import StreamingMagnifier
+from failure import Failure
 from magnifier import networks
 from magnifier.evaluation import similarity
 
@@ -35,9 +42,15 @@ class Exported:
         self.model = simplified(traced(streaming), streaming, None)
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@cache
+def unspoilt(name: str) -> Exported:
+    """For tests that change nothing of it: to export takes seconds."""
+    return Exported(name)
+
+
+@pytest.fixture(params=NAMES)
 def exported(request: pytest.FixtureRequest) -> Exported:
-    return Exported(request.param)
+    return unspoilt(request.param)
 
 
 def types(model: onnx.ModelProto) -> dict[str, int]:
@@ -87,7 +100,7 @@ def test_every_deep_convolution_is_in_eight_bits_and_nothing_else(exported: Expo
     assert len(deep) == 4
     coarse = in_eight_bits(half, dict.fromkeys(deep, 3.0))
     onnx.checker.check_model(coarse, full_check=True)
-    assert faults(coarse) == []
+    assert faults(coarse, deep) == []
     makers = {name: node for node in coarse.graph.node for name in node.output}
     convolutions = [node for node in coarse.graph.node if node.op_type == "Conv"]
     fed = [node for node in convolutions if node.input[0].endswith("input_coarse")]
@@ -102,7 +115,7 @@ def test_every_deep_convolution_is_in_eight_bits_and_nothing_else(exported: Expo
 
 
 def test_rounding_is_what_the_scales_say() -> None:
-    exported = Exported("twofold")
+    exported = unspoilt("twofold")
     half = halved(exported.model)
     coarse = in_eight_bits(half, {"decoder.1.first": 2.54})
     constants = {each.name: numpy_helper.to_array(each) for each in coarse.graph.initializer}
@@ -126,14 +139,51 @@ def test_rounding_is_what_the_scales_say() -> None:
         ("float", "float32"),
         ("stream", "flow past"),
         ("relu", "rounded before the ReLU"),
+        ("none", "no zero point"),
+        ("channels", "one scale, not one for each channel"),
+        ("axis", "on axis 0"),
+        ("codes", "is read as codes by a Cast"),
+        ("bias", "its bias is dequantised"),
+        ("one side", "only one of input and weights"),
+        ("few", "has 8 channels, too few"),
+        ("missing", "decoder.1.second: is not in eight bits"),
+        ("head", "redraw: is in eight bits, and is to stay"),
     ],
 )
 def test_what_tensorrt_would_not_fuse_is_found(spoil: str, complaint: str) -> None:
-    half = halved(Exported("proposed").model)
-    coarse = in_eight_bits(half, dict.fromkeys(deep_layers(half), 3.0))
+    half = halved(unspoilt("proposed").model)
+    deep = deep_layers(half)
+    eight = {"missing": deep[:-1], "head": [*deep, "redraw"]}.get(spoil, deep)
+    coarse = in_eight_bits(half, dict.fromkeys(eight, 3.0))
     graph = coarse.graph
     constants = {each.name: each for each in graph.initializer}
-    if spoil in ("zero", "unsigned", "float"):
+    makers = {name: node for node in graph.node for name in node.output}
+    first = makers["decoder.0.first.input_codes"]
+    convolution = next(
+        n for n in graph.node if n.op_type == "Conv" and "decoder.0.first.input_coarse" in n.input
+    )
+    if spoil in ("missing", "head"):
+        pass
+    elif spoil == "none":
+        del first.input[2]
+    elif spoil == "channels":
+        scales = np.full(32, 0.1, np.float16)
+        constants["decoder.0.first.scale"].CopyFrom(
+            numpy_helper.from_array(scales, "decoder.0.first.scale")
+        )
+    elif spoil == "axis":
+        makers["decoder.0.first.weight_coarse"].attribute[0].i = 1
+    elif spoil == "codes":
+        graph.node.append(helper.make_node("Cast", [first.output[0]], ["c"], to=TensorProto.FLOAT))
+    elif spoil == "bias":
+        convolution.input[2] = "decoder.1.first.input_coarse"
+    elif spoil == "one side":
+        convolution.input[0] = first.input[0]
+    elif spoil == "few":
+        name = "decoder.0.first.weight_codes"
+        narrow = numpy_helper.to_array(constants[name])[:, :8].copy()
+        constants[name].CopyFrom(numpy_helper.from_array(narrow, name))
+    elif spoil in ("zero", "unsigned", "float"):
         name = "decoder.0.first.scale" if spoil == "float" else "decoder.0.first.zero"
         values: dict[str, NDArray[np.generic]] = {
             "zero": np.array(3, np.int8),
@@ -146,18 +196,13 @@ def test_what_tensorrt_would_not_fuse_is_found(spoil: str, complaint: str) -> No
         add = next(n for n in graph.node if n.op_type == "Add" and source in n.input)
         add.input[list(add.input).index(source)] = "decoder.0.first.input_coarse"
     else:
-        convolution = next(
-            n
-            for n in graph.node
-            if n.op_type == "Conv" and layer_name(n) == "decoder.0.first.weight_coarse"
-        )
         pair = ["decoder.0.second.scale", "decoder.0.second.zero"]
         graph.node.append(helper.make_node("QuantizeLinear", [convolution.output[0], *pair], ["c"]))
-    assert any(complaint in fault for fault in faults(coarse))
+    assert any(complaint in fault for fault in faults(coarse, deep))
 
 
 def test_scales_come_from_what_the_layers_saw() -> None:
-    exported = Exported("twofold")
+    exported = unspoilt("twofold")
     reaches = collected(exported.model, exported.stride, RUNS[:2])
     assert set(reaches) == {"entropy", "percentile", "min-max"}
     name = "decoder.1.second"
@@ -167,7 +212,8 @@ def test_scales_come_from_what_the_layers_saw() -> None:
         if each.op_type == "Conv" and layer_name(each) == name
     )
     watched = GraphSession(exported.model, exported.stride, [node.input[0]])
-    seen = [np.abs(out[node.input[0]]).max() for run in RUNS[:2] for out in watched.play(run)]
+    both = [*RUNS[:2], *(replace(run, gain=4 * run.gain) for run in RUNS[:2])]
+    seen = [np.abs(out[node.input[0]]).max() for run in both for out in watched.play(run)]
     assert reaches["min-max"][name] == max(seen)
     assert 0 < reaches["percentile"][name] <= reaches["min-max"][name]
     assert 0 < reaches["entropy"][name] <= 1.01 * reaches["min-max"][name]
@@ -213,3 +259,41 @@ def test_where_the_displacement_is_known_its_error_is_told_in_full() -> None:
     found = Agreement()
     found.add(frame, frame, frame, (displacement_px, 0.9 * displacement_px))
     assert found.gain_error == pytest.approx(-0.1)
+
+
+def test_where_every_layer_is_ruined_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    exported = unspoilt("twofold")
+    monkeypatch.setattr(quantisation, "excess", lambda found: 0.5 if found is first else 2.0)
+    judged: list[Agreement] = []
+    first: Agreement | None = None
+
+    def counted(*arguments: Any) -> Agreement:
+        nonlocal first
+        judged.append(agreement(*arguments))
+        first = first or judged[0]
+        return judged[-1]
+
+    monkeypatch.setattr(quantisation, "agreement", counted)
+    with pytest.raises(Failure, match="every layer in eight bits costs too much"):
+        quantised(exported.model, exported.stride, RUNS, print)
+    first = Agreement()
+    with pytest.raises(Failure, match="half precision alone changes"):
+        quantised(exported.model, exported.stride, RUNS, print)
+
+
+def test_a_layer_that_nothing_passes_is_neither_noisy_nor_returned() -> None:
+    exported = Exported("twofold")
+    for each in exported.model.graph.initializer:
+        if each.name in ("network.decoder.1.second.weight", "network.decoder.1.second.bias"):
+            zeros = np.zeros_like(numpy_helper.to_array(each))
+            each.CopyFrom(numpy_helper.from_array(zeros, each.name))
+    found = quantised(exported.model, exported.stride, RUNS, print)
+    dead = next(layer for layer in found.layers if layer.name == "decoder.1.second")
+    assert dead.snr_db == math.inf
+    assert dead not in found.returned
+
+
+def test_a_stream_in_eight_bits_is_refused_where_blocks_read_a_padded_copy() -> None:
+    half = halved(unspoilt("baseline").model)
+    with pytest.raises(Failure, match="an eight-bit stream is not to be had"):
+        in_eight_bits(half, dict.fromkeys(deep_layers(half), 3.0), rounded_stream=True)

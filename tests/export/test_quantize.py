@@ -2,15 +2,17 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
 import onnx
 import pytest
 import torch
 
 from calibration import ranges
 from export.onnx_graph import export, moving_texture
-from export.quantize import quantize
+from export.quantize import WINDOW_PX, quantize, where_most_moves
 from failure import Failure
 from magnifier import networks, weights
 from magnifier.networks.quantised import fitting
@@ -27,7 +29,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return scenes_in(tmp_path_factory.mktemp("scenes"), 4)
+    return scenes_in(tmp_path_factory.mktemp("scenes"), 16)
 
 
 def scenes_in(folder: Path, count: int) -> Path:
@@ -41,7 +43,9 @@ def scenes_in(folder: Path, count: int) -> Path:
 
 def quantized(stored: Path, out: Path, scenes: Path, told: list[str] | None = None) -> str:
     steps: list[str] = [] if told is None else told
-    return quantize(stored, out, frames=None, gain=20, scenes=scenes, tell=steps.append)
+    return quantize(
+        stored, out, frames=None, gain=None, scenes=scenes, command="quantize", tell=steps.append
+    )
 
 
 def test_ranges_make_a_graph_that_shows_what_torch_shows(
@@ -70,7 +74,7 @@ def test_the_same_weights_and_frames_are_measured_once(
     assert told == []
     (tmp_path / "twofold.ranges.json").write_text("{")  # damaged: measured anew
     assert "left as it is" not in quantized(stored, tmp_path, scenes)
-    others = scenes_in(tmp_path, 5)
+    others = scenes_in(tmp_path, 17)
     assert "left as it is" not in quantized(stored, tmp_path, others, told)
     assert told
 
@@ -107,12 +111,39 @@ def test_a_network_fine_tuned_in_eight_bits_keeps_its_rounded_stream(
 
 
 def test_without_frames_and_with_too_few_it_is_refused(stored: Path, tmp_path: Path) -> None:
-    with pytest.raises(Failure, match="random data is never used"):
-        quantize(stored, tmp_path, frames=None, gain=20, scenes=None, tell=print)
-    with pytest.raises(Failure, match="3 runs of frames"):
-        quantized(stored, tmp_path, scenes_in(tmp_path, 3))
-    with pytest.raises(Failure, match="is no folder of calibration frames"):
-        quantize(stored, tmp_path, frames=tmp_path, gain=20, scenes=None, tell=print)
+    def refused(**settings: Any) -> str:
+        usual = {"frames": None, "gain": None, "scenes": None, "command": "", "tell": print}
+        with pytest.raises(Failure) as failure:
+            quantize(stored, tmp_path, **(usual | settings))
+        return str(failure.value)
+
+    assert "random data is never used" in refused()
+    few = scenes_in(tmp_path, 15)
+    assert "holds 15 runs with 30 frames; needed are 4 runs and 32 frames" in refused(scenes=few)
+    assert "every one of --scenes has its own" in refused(scenes=few, gain=20)
+    assert "is no folder of calibration frames" in refused(frames=tmp_path)
+
+
+def test_fine_tuned_weights_hold_their_scales_already(
+    stored: Path, scenes: Path, tmp_path: Path
+) -> None:
+    tensors, _ = weights.read(stored)
+    path = tmp_path / "eight.safetensors"
+    weights.save(path, tensors, {"network": "twofold", "quantised": "yes"})
+    with pytest.raises(Failure, match="was fine-tuned for eight bits and holds its scales"):
+        quantized(path, tmp_path, scenes)
+
+
+def test_of_large_pictures_the_part_is_used_where_most_moves() -> None:
+    width, height = WINDOW_PX
+    still = np.zeros((height + 200, width + 300, 3), np.uint8)
+    moved = still.copy()
+    moved[150:170, 900:930] = 255
+    first, second = where_most_moves([still, moved])
+    assert first.shape == second.shape == (height, width, 3)
+    assert np.count_nonzero(second) == 20 * 30 * 3
+    [small, _] = where_most_moves([still[:50, :60], moved[:50, :60]])
+    assert small.shape == (50, 60, 3)
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"network": 3}'])
