@@ -51,7 +51,7 @@ def side_by_side(
 class ClipEncoder:
     """Writes an mp4 that browsers play: H.264, each picture at its own time.
 
-    With ``fragments`` what was written before a crash can be read, all but the last two seconds;
+    With ``fragments`` what was written before a crash can be read, all but the last few seconds;
     ``rewritten_clip`` makes a clip of it that can be sought in. Raises OSError or av.FFmpegError when
     the disk refuses. Pictures of odd size lose their last row or column, as the format demands.
     """
@@ -59,7 +59,10 @@ class ClipEncoder:
     def __init__(
         self, path: Path, rate_hz: float, *, fragments: bool = False, crf: int = 20
     ) -> None:
-        options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"} if fragments else {}
+        options = {}
+        if fragments:
+            options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
+            options["flush_packets"] = "1"
         # Absolute, since FFmpeg takes a relative name with a colon in it for a protocol.
         self._container = av.open(str(path.absolute()), "w", format="mp4", options=options)
         rate = Fraction(rate_hz).limit_denominator(1001)

@@ -146,6 +146,9 @@ class EventFolder:
         """Finish or remove what a process left that was killed here."""
         for scratch in self.path.glob(".*"):  # of files that were about to be replaced
             scratch.unlink()
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+            return
         file = self.read()
         clip, table = self.path / UNFINISHED_CLIP, self.path / UNFINISHED_SAMPLES
         left = clip.exists() or table.exists() or (file is not None and file.recording)

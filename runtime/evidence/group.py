@@ -126,7 +126,7 @@ class Group:
         facts = self._facts()
         self._clip.finish()
         if facts is None:
-            (owner.path / UNFINISHED_CLIP).unlink()
+            (owner.path / UNFINISHED_CLIP).unlink(missing_ok=True)
         else:
             owner.finish_clip()
         for member in self.members:

@@ -3,10 +3,11 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from failure import Failure
 from runtime.camera.pipelines import shown as without_password
 from runtime.clips import side_by_side
 from runtime.config import Config
@@ -112,7 +113,7 @@ class EventKeeper:
                 with self._care(group):
                     member.folder.write(member.file)
                 return
-        with self._care():
+        with self._care(lost=int(message.type == "new")):
             folder = EventFolder(self.root / message.event_id)
             file = folder.read()
             if file is None:
@@ -176,7 +177,13 @@ class EventKeeper:
             from_ns,
             from_ns + _ns(settings.longest_s),
         )
-        check_room(self.root)
+        try:
+            check_room(self.root)
+        except Failure as failure:
+            file.note(str(failure))
+            with suppress(*DISK_ERRORS):  # what little room there is may take the messages
+                folder.write(file)
+            raise
         group = self._group_for(member, message)
         with self._care(group):
             file.recording, file.clip_in = True, group.members[0].folder.event_id
@@ -201,6 +208,9 @@ class EventKeeper:
             label=self._label,
             lost_pictures=self._lost_pictures,
         )
+        newest = self._samples.newest
+        if newest is not None and newest.unix_s is not None:
+            group.unix_s = newest.unix_s - newest.t_ns / 1e9
         self._groups.append(group)
         return group
 
@@ -229,16 +239,16 @@ class EventKeeper:
                 self._mended()
 
     @contextmanager
-    def _care(self, group: Group | None = None) -> Iterator[None]:
-        """A disk that refuses ends this group's evidence, and nothing else."""
+    def _care(self, group: Group | None = None, *, lost: int = 0) -> Iterator[None]:
+        """A disk that refuses ends this group's evidence, or that of ``lost`` events, and nothing else."""
         try:
             yield
         except DISK_ERRORS as error:
-            sentence = _sentence(error)
+            sentence = self._sentence(error)
             if self.problem is None:
                 _log.error("evidence is not kept: %s; alerts and measurement go on", sentence)
             self.problem = sentence
-            self.counters.incomplete += 1 if group is None else len(group.members)
+            self.counters.incomplete += lost if group is None else len(group.members)
             if group is not None and group in self._groups:
                 self._groups.remove(group)
                 group.abandon(sentence)
@@ -249,17 +259,19 @@ class EventKeeper:
 
     def _tidy(self) -> None:
         """Finish leftovers, delete what is too much, and look whether a disk that refused does so still."""
-        members = {member.folder.event_id for group in self._groups for member in group.members}
-        problem, count = self.problem, self.counters.incomplete
+        written = {member.folder.event_id for group in self._groups for member in group.members}
+        problem = self.problem
         with self._care():
-            self.counters.deleted += tidy(self.root, self._config.evidence, self._open | members)
+            self.counters.deleted += tidy(
+                self.root, self._config.evidence, is_open=self._open, written=written
+            )
             if problem is not None:
+                self.root.mkdir(parents=True, exist_ok=True)
                 check_room(self.root)
                 probe = self.root / ".probe"
                 probe.write_bytes(bytes(4096))
                 probe.unlink()
                 self._mended()
-        self.counters.incomplete = count  # no event is lost by this
 
     def _forget(self) -> None:
         reached = [group.reached_ns for group in self._groups]
@@ -293,16 +305,15 @@ class EventKeeper:
             settings={"config": config, "scales": scales, "engine": self._engine},
         )
 
+    def _sentence(self, error: Exception) -> str:
+        if isinstance(error, Failure):
+            return str(error)
+        where = getattr(error, "filename", None) or self.root
+        return (
+            f"{where}: cannot be written ({getattr(error, 'strerror', None) or error}); free some "
+            "space, or set evidence.folder to one that can be written"
+        )
+
 
 def _ns(seconds: float) -> int:
     return round(seconds * 1e9)
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, OSError):
-        where = error.filename or "the disk"
-        return (
-            f"{where}: cannot be written ({error.strerror or error}); free some space, or set "
-            "evidence.folder to one that can be written"
-        )
-    return str(error)

@@ -1,7 +1,7 @@
 """What is deleted, and when: by age, by size, and before the disk is full.
 
-Deleted is whole events, the oldest first, and never one that ``busy`` names: an alert that is open, or
-evidence that is being written.
+Deleted are whole events, the oldest first, and never one whose alert is open or whose evidence is being
+written.
 """
 
 import logging
@@ -28,27 +28,33 @@ class _Weighed:
     bytes: float
 
 
-def tidy(root: Path, settings: Evidence, busy: Collection[str]) -> int:
+def tidy(
+    root: Path, settings: Evidence, *, is_open: Collection[str] = (), written: Collection[str] = ()
+) -> int:
     """Finish what killed processes left, delete what is too old or too much; how many events went.
 
+    ``is_open``: events that have not ended; ``written``: those that are being written now.
     Raises OSError or another of DISK_ERRORS when the disk refuses.
     """
     found = []
     problem: Exception | None = None
     for folder in folders(root):
-        if folder.event_id not in busy:
+        if folder.event_id not in written:
             try:
                 folder.finish_leftovers()
             except DISK_ERRORS as error:  # room may yet be made below
                 problem = error
-        found.append(_weighed(folder))
+        if folder.path.exists():
+            found.append(_weighed(folder))
     found.sort(key=lambda one: one.written_s)
     oldest_s = time.time() - 86400 * settings.keep_days
     total = sum(one.bytes for one in found)
     gone = 0
     for one in found:
         too_much = total > 1e9 * settings.keep_gb or lacks_room(root)
-        if one.folder.event_id in busy or (one.written_s >= oldest_s and not too_much):
+        if one.folder.event_id in is_open or one.folder.event_id in written:
+            continue
+        if one.written_s >= oldest_s and not too_much:
             continue
         shutil.rmtree(one.folder.path)
         total -= one.bytes
@@ -65,7 +71,7 @@ def check_room(root: Path) -> None:
     if lacks_room(root):
         total, _, free = shutil.disk_usage(root)
         raise Failure(
-            f"{root}: {free / 1e6:.0f} of {total / 1e6:.0f} MB are free, and those are left to alerts "
+            f"{root}: {max(free, 0) / 1e6:.0f} of {total / 1e6:.0f} MB are free, and those are left to alerts "
             "that wait for the broker; free some space, or set evidence.folder"
         )
 

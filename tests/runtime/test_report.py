@@ -13,7 +13,7 @@ from videos import burst, moving, region, write_video
 
 from benchmarks.clips import Scene
 from failure import Failure
-from runtime.clips import clip_writer, keep_picture, side_by_side
+from runtime.clips import clip_writer, side_by_side
 from runtime.config import Region
 from runtime.config_file import parse
 from runtime.frame import Frame
@@ -188,21 +188,3 @@ def test_a_clip_may_lie_in_a_folder_named_like_a_time(
         write(np.zeros((32, 32, 3), np.uint8), 0.0)
     with av.open(str(tmp_path / "12:30" / "clip.mp4")) as container:
         assert len(list(container.decode(video=0))) == 1
-
-
-def test_only_the_newest_pictures_are_kept(tmp_path: Path) -> None:
-    picture = np.full((16, 16, 3), 200, np.uint8)
-    for number in range(5):
-        path = tmp_path / f"{number}.jpg"
-        keep_picture(path, picture, 3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["2.jpg", "3.jpg", "4.jpg"]
-    read = cv2.imread(str(path))
-    assert read is not None
-    np.testing.assert_allclose(read, picture, atol=3)
-
-
-def test_a_picture_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    with pytest.raises(Failure, match="cannot be written"):
-        keep_picture(file / "picture.jpg", np.zeros((16, 16, 3), np.uint8), 3)
