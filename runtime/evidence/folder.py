@@ -155,8 +155,10 @@ class EventFolder:
         if not left:
             return
         if table.exists():
-            samples.mend(table)
-            self.finish_samples()
+            if samples.mended(table):
+                self.finish_samples()
+            else:
+                table.unlink()
         if clip.exists():
             try:
                 self.finish_clip()

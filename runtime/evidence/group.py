@@ -102,6 +102,7 @@ class Group:
         member.samples = SamplesFile(path, regions, self._scales)
         for row in ring.since(member.from_ns):
             self._write(member, row)
+        member.samples.flush()
 
     def write_samples(self, row: Sampled) -> None:
         for member in self.members:

@@ -140,12 +140,15 @@ def _in_mm(one: Displacement, scale: Scale) -> list[float | None]:
     return [*moved, *errors, *noises]
 
 
-def mend(path: Path) -> None:
-    """Cut off the line that a killed process left unfinished. Raises OSError."""
+def mended(path: Path) -> bool:
+    """Cut off the line that a killed process left unfinished; whether a sample is left. Raises OSError."""
     with path.open("rb+") as file:
-        whole = file.read().rfind(b"\n") + 1
-        file.truncate(whole)
+        lines = file.read().splitlines(keepends=True)
+        if lines and not lines[-1].endswith(b"\n"):
+            file.truncate(sum(len(line) for line in lines[:-1]))
+            lines.pop()
         os.fsync(file.fileno())
+    return len(lines) > 1
 
 
 def _of(row: Sampled, region: str) -> Displacement | None:

@@ -8,7 +8,7 @@ import pytest
 from calibration.scale import Scale
 from runtime.displacement import Displacement
 from runtime.evidence.inbox import Sampled
-from runtime.evidence.samples import MOST_HELD, SampleRing, SamplesFile, mend
+from runtime.evidence.samples import MOST_HELD, SampleRing, SamplesFile, mended
 
 SCALE = Scale(x_mm_per_px=2.0, y_mm_per_px=3.0, x_se_mm_per_px=0.1, y_se_mm_per_px=0.1)
 MOVED = Displacement("deck", 0, 0.25, -0.5, 0.02, 0.03, True, None, 0.01, 0.02)
@@ -50,8 +50,15 @@ def test_a_line_that_a_killed_process_left_is_cut_off(tmp_path: Path, torn: byte
     table.close()
     whole = path.read_bytes()
     path.write_bytes(whole + torn)
-    mend(path)
+    assert mended(path)
     assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("content", [b"", b"t_utc,t_mono", b"t_utc,t_monotonic_s\n", b"t_utc\nx"])
+def test_a_file_without_a_whole_sample_is_told_to_be_empty(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    assert not mended(path)
 
 
 def test_what_is_held_is_bounded_whatever_time_it_spans() -> None:
