@@ -57,8 +57,15 @@ class ClipEncoder:
     """
 
     def __init__(
-        self, path: Path, rate_hz: float, *, fragments: bool = False, crf: int = 20
+        self,
+        path: Path,
+        rate_hz: float,
+        *,
+        fragments: bool = False,
+        crf: int = 20,
+        bits_a_second: int | None = None,
     ) -> None:
+        """``bits_a_second`` is kept to on average, whatever quality that gives; else ``crf`` tells."""
         options = {}
         if fragments:
             options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
@@ -68,7 +75,11 @@ class ClipEncoder:
         rate = Fraction(rate_hz).limit_denominator(1001)
         self._stream = self._container.add_stream("libx264", rate)
         self._stream.pix_fmt = "yuv420p"
-        self._stream.options = {"crf": str(crf), "preset": "veryfast"}
+        self._stream.options = {"preset": "veryfast"}
+        if bits_a_second is None:
+            self._stream.options |= {"crf": str(crf)}
+        else:
+            self._stream.bit_rate = bits_a_second
         if fragments:
             self._stream.options |= {"g": str(max(round(2 * rate_hz), 1)), "threads": "2"}
         self._stream.codec_context.time_base = Fraction(1, TICKS_A_SECOND)
