@@ -114,7 +114,7 @@ class VideoFile(BaseSource):
         context = self._stream.codec_context
         return VideoFacts(
             container=self._container.format.long_name,
-            codec=context.codec.canonical_name,  # not of the library that decodes it
+            codec=context.name,
             pixel_format=context.pix_fmt or "unknown",
             bits_a_second=self._container.bit_rate or None,
             bytes=self._container.size,

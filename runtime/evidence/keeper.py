@@ -15,7 +15,7 @@ from runtime.evidence.clip import Raised
 from runtime.evidence.folder import DISK_ERRORS, EventFile, EventFolder
 from runtime.evidence.group import Group, Member
 from runtime.evidence.inbox import Sampled
-from runtime.evidence.retention import check_room, tidy
+from runtime.evidence.retention import check_room, lacks_room, tidy
 from runtime.evidence.ring import PictureRing
 from runtime.evidence.samples import SampleRing
 from runtime.evidence.strip import LENGTH_S
@@ -159,6 +159,9 @@ class EventKeeper:
             with self._care(group):
                 while more and time.monotonic() < until_s:
                     more = group.write_picture(self._pictures, self._samples, group.until_ns)
+                if more:  # the time was too short
+                    for member in group.members:
+                        member.file.note(why)
             self._finish(group)
 
     def _begin(self, folder: EventFolder, file: EventFile, message: AlertMessage) -> None:
@@ -177,6 +180,8 @@ class EventKeeper:
             from_ns,
             from_ns + _ns(settings.longest_s),
         )
+        if lacks_room(self.root):
+            self._tidy()
         try:
             check_room(self.root)
         except Failure as failure:
@@ -232,6 +237,8 @@ class EventKeeper:
         folder.write_snapshot(picture)
 
     def _finish(self, group: Group) -> None:
+        if group not in self._groups:
+            return  # it was abandoned meanwhile
         with self._care(group):
             group.finish()
             self._groups.remove(group)
@@ -249,9 +256,18 @@ class EventKeeper:
                 _log.error("evidence is not kept: %s; alerts and measurement go on", sentence)
             self.problem = sentence
             self.counters.incomplete += lost if group is None else len(group.members)
-            if group is not None and group in self._groups:
-                self._groups.remove(group)
-                group.abandon(sentence)
+            if group is not None:
+                self._abandon(group, sentence)
+        except Exception:
+            if group is None:
+                raise
+            _log.exception("a defect in keeping evidence, please report it; the event goes without")
+            self._abandon(group, "a defect of tremorscope ended it; the log has more")
+
+    def _abandon(self, group: Group, sentence: str) -> None:
+        if group in self._groups:
+            self._groups.remove(group)
+            group.abandon(sentence)
 
     def _mended(self) -> None:
         _log.info("%s: evidence is kept again", self.root)
@@ -285,11 +301,11 @@ class EventKeeper:
 
     def _watched(self, message: AlertMessage) -> tuple[str, ...]:
         """The regions that the event is about; all of them where it is about the camera."""
-        if message.region is not None:
+        every = tuple(region.name for region in self._config.regions)
+        if message.region in every:
             return (message.region,)
-        rules = [] if message.kind == "health" else self._config.alerts
-        named = next((rule.regions for rule in rules if rule.name == message.rule), ())
-        return named or tuple(region.name for region in self._config.regions)
+        rules = () if message.kind == "health" else self._config.alerts
+        return next((rule.regions for rule in rules if rule.name == message.rule), ()) or every
 
     def _new_file(self, message: AlertMessage) -> EventFile:
         config = self._config.model_dump(mode="json", exclude={"mqtt"})

@@ -119,9 +119,11 @@ class EvidenceRecorder:
     def _keep_events(self) -> None:
         _give_way()
         while not self.events.done:
+            busy = False
             with _going_on():
                 busy = self._keeper.work()
-                item = self.events.get(timeout_s=0.0 if busy else 0.2)
+            item = self.events.get(timeout_s=0.0 if busy else 0.2)
+            with _going_on():
                 if isinstance(item, Sampled):
                     self._keeper.take_samples(item)
                 elif isinstance(item, AlertMessage):

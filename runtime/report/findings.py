@@ -30,13 +30,16 @@ BETWEEN_FRAMES = {
     "mpeg4": "MPEG-4",
     "vp8": "VP8",
     "vp9": "VP9",
+    "libvpx": "VP8",
+    "libvpx-vp9": "VP9",
     "av1": "AV1",
+    "libdav1d": "AV1",
     "mpeg2video": "MPEG-2",
     "mpeg1video": "MPEG-1",
     "wmv2": "WMV",
     "theora": "Theora",
 }
-"""Codecs that predict pictures from others, and so take small motion away."""
+"""Decoders of codecs that predict pictures from others, and so take small motion away."""
 
 LEVELS = (
     ("displacement_rms", "RMS displacement", ""),

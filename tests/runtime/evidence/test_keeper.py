@@ -15,6 +15,7 @@ from benchmarks.clips import Scene
 from runtime.config import Config, Region
 from runtime.evidence.clip import outlines
 from runtime.evidence.folder import EventFile, EventFolder
+from runtime.evidence.group import Group
 from runtime.evidence.strip import HEIGHT_PX
 from runtime.messages import AlertMessage
 
@@ -286,3 +287,59 @@ def test_a_still_camera_leaves_nothing(tmp_path: Path) -> None:
 def test_regions_are_outlined_where_they_are_in_a_picture_made_smaller() -> None:
     [small] = outlines([GIRDER], 0.5)
     assert (small.x, small.y, small.width, small.height) == (6, 6, 20, 20)
+
+
+def test_a_defect_ends_the_evidence_of_one_event_and_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> bool:
+        raise ZeroDivisionError("a defect of a test")
+
+    settings = config(tmp_path)
+    one = Film(settings)
+    with monkeypatch.context() as patched:
+        patched.setattr(Group, "write_picture", fails)
+        one.play(film(burst(4.0, 1.0, 2.0)))
+    one.play(film(burst(6.0, 1.0, 2.0), begins_s=10.0))
+    assert caplog.text.count("please report it") == 1
+    bad, good = (events_of(settings)[message.event_id] for message in news(one))
+    assert bad.clip is None
+    assert bad.notes == ("a defect of tremorscope ended it; the log has more",)
+    assert not bad.recording
+    assert good.clip is not None
+    assert good.notes == ()
+
+
+def news(one: Film) -> list[AlertMessage]:
+    return [message for message in one.messages if message.type == "new"]
+
+
+def test_an_event_of_a_region_that_is_configured_no_longer_is_kept_all_the_same(
+    tmp_path: Path,
+) -> None:
+    """A process before was killed before it told it; meanwhile the configuration has changed."""
+    settings = config(tmp_path)
+    one = Film(settings)
+    lost = health("new", t_s=0.5).model_copy(update={"kind": "vibration", "region": "gone"})
+    one.keeper.take_message(lost)
+    one.play(film(np.zeros(90)))
+    one.keeper.finish("the film is over", within_s=10.0)
+    [file] = events_of(settings).values()
+    assert file.samples is not None
+    assert file.samples > 60
+    assert "girder_x_px" in samples_of(settings, lost.event_id)[0]
+
+
+def test_an_event_from_before_the_machine_started_anew_does_not_wait_for_its_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(tmp_path)
+    one = Film(settings)
+    one.keeper.take_message(health("new", t_s=900_000.0))
+    one.play(film(np.zeros(30)))
+    now_s = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now_s + 26.0)
+    one.keeper.work()
+    [file] = events_of(settings).values()
+    assert not file.recording
+    assert "no picture came in its time, so there is no clip" in file.notes

@@ -134,3 +134,22 @@ def test_before_the_disk_is_full_the_oldest_go(
     tidy(tmp_path, SOON)
     assert left(tmp_path) == set(names[1:]), "a tenth of the disk is left to alerts"
     check_room(tmp_path)
+
+
+def test_a_new_event_on_a_disk_that_is_nearly_full_makes_the_oldest_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(tmp_path)
+    old = event(settings.evidence_folder, 5, days=3, size=100_000)
+
+    def usage(_: object) -> Usage:
+        held = (settings.evidence_folder / old).exists()
+        return Usage(1_000_000, 0, 50_000 if held else 200_000)
+
+    one = Film(settings)
+    one.play(film(np.zeros(3)))
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    new = health("new", f"{6:032x}", t_s=0.1)
+    one.keeper.take_message(new)
+    assert left(settings.evidence_folder) == {new.event_id}
+    assert one.keeper.problem is None
