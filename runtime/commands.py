@@ -61,6 +61,10 @@ def replay(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write displacements and alerts as JSON.")
     ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="Write displacements on an even clock as CSV, for modal analysis."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the report [default: tremorscope-replay/VIDEO's name]."),
@@ -68,14 +72,15 @@ def replay(
 ) -> None:
     """Measure and magnify a whole video, and write a report.
 
-    With --json and without --out only the JSON is written, without magnifying.
+    The report is one page, report.html, which needs no other file. With --json or --samples and without
+    --out only those are written, without magnifying.
     """
     from runtime.config_file import load
     from runtime.replay_report import replay_into
 
-    if out is None and json_file is None:
+    if out is None and json_file is None and samples is None:
         out = Path("tremorscope-replay") / video.stem
-    replay_into(video, None if config is None else load(config), json_file, out)
+    replay_into(video, None if config is None else load(config), json_file, out, samples)
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """The configuration of one daemon: what a TOML file may say, and the defaults of everything else.
 
 Models only; reading a file and telling its errors with line and mend is in ``config_file.py``. The
-longer tables have files of their own: ``alert_config.py``, ``health_config.py``.
+longer tables have files of their own: ``alert_config.py``, ``health_config.py``,
+``evidence_config.py``.
 """
 
 import os
@@ -13,6 +14,7 @@ from pydantic import Field, model_validator
 from runtime.alert_config import DEFAULT_ALERT as DEFAULT_ALERT
 from runtime.alert_config import Alert as Alert
 from runtime.alert_config import Quantity as Quantity
+from runtime.evidence_config import Evidence as Evidence
 from runtime.health_config import Health as Health
 from runtime.section import Name, PositiveSeconds, Section
 
@@ -190,8 +192,16 @@ class Config(Section):
         (DEFAULT_ALERT,), title="Alert rules; one on signal_to_noise when none is given"
     )
     health: Health = Health()
+    evidence: Evidence = Evidence()
     mqtt: Mqtt = Mqtt()
     storage: Storage = Storage()
+
+    @property
+    def evidence_folder(self) -> Path:
+        """Where this camera's evidence goes."""
+        if self.evidence.folder is not None:
+            return self.evidence.folder / self.name
+        return self.storage.folder(self.name) / "events"
 
     @model_validator(mode="after")
     def _millimetres_have_a_scale(self) -> "Config":

@@ -42,6 +42,8 @@ class State(Message):
     """What is wrong with the camera now; nothing when it is well."""
     suppressed: int = 0
     """Alerts that would have been raised since the start, and were not: see the record on the disk."""
+    evidence_problem: str | None = None
+    """Why no evidence of alerts is kept now."""
     unconfirmed: tuple[str, ...] = ()
     """Rules whose profile nobody has confirmed: they show ratios to limits and raise nothing."""
 
@@ -213,6 +215,8 @@ class AlertMessage(Message):
     started_t_s: float
     """Capture time at which the quantity first went above the threshold."""
     duration_s: float
+    evidence: str | None = None
+    """Folder of the event's evidence, below the camera's folder of events; null while none can be kept."""
 
 
 class SuppressedAlert(Message):
