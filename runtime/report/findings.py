@@ -320,7 +320,7 @@ def _together(regions: Sequence[RegionFindings]) -> list[str]:
     common_px, apart_px = (
         float(np.sqrt(np.square(one).mean())) for one in (common, moved - common)
     )
-    noise_px = max(value for one in regions for value in one.noise_px if value is not None)
+    noise_px = max((px for one in regions for px in one.noise_px if px is not None), default=0.0)
     if common_px < 3 * noise_px or apart_px > ALIKE * common_px:
         return []
     return [

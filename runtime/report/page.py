@@ -219,7 +219,7 @@ def _shape(replay: Replay, config: Config, one: ShapeFindings) -> str:
     repeats = (
         ""
         if one.repeats is None
-        else f" MAC of the first half of the video with the second: {one.repeats:.3f}."
+        else f" MAC of the video's first half with its second: {one.repeats:.3f}."
     )
     words = (
         f"Against {region} {axis}, which moves most. Arrows show where each region is when that one is "
