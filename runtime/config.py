@@ -54,6 +54,13 @@ class Region(Rectangle):
     """A part of the picture whose motion is measured. It should hold texture in x and y."""
 
     name: Name
+    reference: bool = Field(
+        False,
+        title="Shows something still",
+        description="The camera's shake is measured on such regions and taken out of all others: a "
+        "translation from one, a similarity from two, an affine map from three or more. Rules that "
+        "name no regions do not watch it.",
+    )
     scale: Path | None = Field(
         None,
         title="File of millimetres per pixel",
