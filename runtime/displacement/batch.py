@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.displacement.box import Box, Floats, Picture, Pixels
-from runtime.displacement.template import PLANES, QUANTISATION_GREY, Template
+from runtime.displacement.template import PLANES, QUANTISATION_GREY, Template, powers
 
 LINEAR_PX = 0.15
 """From a linearisation point: within it, one step is enough."""
@@ -80,7 +80,7 @@ class Batch:
         self._point = np.full((count, 2), np.nan)
         self._inverse, self._normal = np.zeros((2, count, 4, 4))
         self._bias, self._answer = np.zeros((2, count, 4))
-        self._curve = np.zeros((count, 4, 3))
+        self._curve = np.zeros((count, 4, 7))
         self._blur_squares = np.ones(count)
         self._noise_gain = np.full((count, 2), np.inf)
 
@@ -236,8 +236,7 @@ class Batch:
         answer = linear
         moved_px, gain = _motion(linear, counts)
         for _ in range(2):
-            x, y = np.clip(moved_px, -2 * LINEAR_PX, 2 * LINEAR_PX).T
-            bent = np.stack([x * x, x * y, y * y], axis=1) * gain
+            bent = powers(np.clip(moved_px, -2 * LINEAR_PX, 2 * LINEAR_PX)) * gain
             answer = linear - (self._curve[rows] @ bent[:, :, None])[:, :, 0]
             moved_px, gain = _motion(answer, counts)
         self._answer[rows] = linear

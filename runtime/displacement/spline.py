@@ -19,7 +19,7 @@ EDGE_PX = 4
 
 _TAPS = np.arange(-3, 4)
 _BASIS = BSpline.basis_element(np.arange(-3.0, 4.0), extrapolate=False)
-_DERIVATIVES = (_BASIS, _BASIS.derivative(), _BASIS.derivative(2))
+_DERIVATIVES = (_BASIS, *(_BASIS.derivative(order) for order in (1, 2, 3)))
 
 
 class Spline:
@@ -31,7 +31,7 @@ class Spline:
     def moved(self, by_px: tuple[float, float], across: int = 0, down: int = 0) -> Floats:
         """The picture moved right and down by (x, y), each at most half a pixel, (height, width).
 
-        ``across`` and ``down`` (0 to 2) count derivatives.
+        ``across`` and ``down`` (0 to 3) count derivatives.
         """
         x_px, y_px = by_px
         weights = _weights(x_px, across), _weights(y_px, down)

@@ -11,8 +11,8 @@ Linearised at a sub-pixel shift of T, this is one least-squares step whose matri
 - White noise in T makes its slopes too large and so the displacement too small. What it adds to the
   normal equations is known, and is taken out of them (Fuller, "Measurement Error Models", 1987,
   section 2.2).
-- What is left of the second order, where a step does not end at its linearisation point, is taken
-  out of its answer with products that are made once, too.
+- What is left of the second and third order, where a step does not end at its linearisation point, is
+  taken out of its answer with products that are made once, too.
 - Defocus is a small diffusion: to blur T by s pixels adds s^2 / 2 of its Laplacian (heat equation).
   The share of the Laplacian in a picture, beside all of the above, tells s.
 """
@@ -30,6 +30,10 @@ PLANES = 4
 """Pictures of a step that each new picture is multiplied with."""
 
 _LEAST_TEXTURE = 0.1  # of the squared slopes that must be more than noise
+_BENDS = (
+    *((2, 0, 1 / 2), (1, 1, 1.0), (0, 2, 1 / 2)),
+    *((3, 0, -1 / 6), (2, 1, -1 / 2), (1, 2, -1 / 2), (0, 3, -1 / 6)),
+)  # of the Taylor series of T(p - (x, y)): derivatives across and down, and their share
 _RIDGE = 1e-9  # keeps the scaled normal matrix regular without texture
 
 
@@ -50,7 +54,7 @@ class Step:
     normal: Floats
     """(4, 4) as it is."""
     curve: Floats
-    """(4, 3) what x^2, xy, y^2 of a motion from the shift add to the answer."""
+    """(4, 7) what the ``powers`` of a motion from the shift add to the answer."""
     blur_squares: float
     """Sum of squares of the blur plane."""
     noise_gain: Floats
@@ -90,7 +94,7 @@ class Template:
 
         value = plane(0, 0)
         columns = np.stack([-plane(1, 0), -plane(0, 1), value, np.ones_like(value)])
-        xx, xy, yy = plane(2, 0), plane(1, 1), plane(0, 2)
+        bends = np.stack([plane(across, down) * share for across, down, share in _BENDS])
         normal = columns @ columns.T
         # White noise in the template adds this to the normal matrix, and its third column to the
         # right-hand side (with opposite sign).
@@ -99,7 +103,7 @@ class Template:
         flat = texture < _LEAST_TEXTURE * normal[:2, :2].diagonal()
         mended = ~np.array([*flat, False, False])
         inverse = _inverse(normal - noise * np.outer(mended, mended))
-        laplacian = xx + yy
+        laplacian = plane(2, 0) + plane(0, 2)
         blur = laplacian - (_inverse(normal) @ (columns @ laplacian)) @ columns
         squares = (inverse @ normal @ inverse.T).diagonal()[:2]
         return Step(
@@ -107,10 +111,17 @@ class Template:
             inverse=inverse,
             bias=inverse @ noise[:, 2],
             normal=normal,
-            curve=inverse @ (columns @ np.stack([0.5 * xx, xy, 0.5 * yy]).T),
+            curve=inverse @ columns @ bends.T,
             blur_squares=float(blur @ blur),
             noise_gain=np.where(flat, np.inf, np.sqrt(np.abs(squares))),
         )
+
+
+def powers(moved_px: Floats) -> Floats:
+    """What motions (n, 2) have in a step's ``curve``: x^2, xy, y^2, x^3, x^2 y, x y^2, y^3; (n, 7)."""
+    x, y = moved_px.T
+    xx, yy = x * x, y * y
+    return np.stack([xx, x * y, yy, xx * x, xx * y, x * yy, yy * y], axis=1)
 
 
 def noise_of(grey: Pixels) -> float:

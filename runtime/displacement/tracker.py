@@ -30,7 +30,9 @@ BLURRED = "blurred: it has lost the sharpness that was learned"
 _MOST_UNEXPLAINED = 0.25  # of the texture's standard deviation, and ...
 _MOST_EXCESS = 4.0  # ... times the noise so far: a larger residual is another picture
 _BLUR_EXPLAINS = 0.5  # of the residual of another picture: then it is the same, and blurred
+_LEAST_GAIN_OF_SECOND = 0.5  # noise is like noise somewhere, but faintly
 _EXCESS_EVERY = 8  # frames
+_EXCESS_PRIOR = 4  # looks that white noise counts for before the first
 _EXCESS_LOOKS = 16  # that the blocks' excess of variance is averaged over
 _SEARCHED_AT_ONCE, _SEARCH_EVERY = 8, 8  # frames: a lost region must not hold up the others
 
@@ -124,6 +126,7 @@ class Tracker:
             _MOST_UNEXPLAINED * fits.gain * self._texture_grey, _MOST_EXCESS * self._noise_grey
         )
         other = (fits.residual_grey > most_grey) | ~fits.settled
+        other |= ~self._mended & (fits.gain < _LEAST_GAIN_OF_SECOND)
         beyond = np.abs(fits.moved_px).max(axis=1) > LARGEST_MOTION_PX
         followed_px2 = np.array([keeper.blur_px2 for keeper in self._keepers])
         blurred = self._learned & (fits.blur_px2 + followed_px2 > LARGEST_BLUR_PX2)
@@ -170,7 +173,7 @@ class Tracker:
         excess = self._batch.excess(fits)
         told = rows[np.isfinite(excess[rows]).all(axis=1)]
         self._looks[told] += 1
-        weight = 1 / np.minimum(1 + self._looks[told], _EXCESS_LOOKS)
+        weight = 1 / np.minimum(_EXCESS_PRIOR + self._looks[told], _EXCESS_LOOKS)
         self._inflation[told] += weight[:, None] * (excess[told] - self._inflation[told])
 
     def _take_on(self, image: Picture, t_ns: int, fits: Fits, rows: Rows, tracked: Tracked) -> None:
