@@ -200,11 +200,24 @@ class Config(Section):
     mqtt: Mqtt = Mqtt()
     storage: Storage = Storage()
 
+    def watched(self, rule: Alert) -> tuple[str, ...]:
+        """The regions that a rule watches; without any named, all that are no references."""
+        return rule.regions or tuple(one.name for one in self.regions if not one.reference)
+
+    @model_validator(mode="after")
+    def _something_is_measured(self) -> "Config":
+        if all(region.reference for region in self.regions):
+            raise ValueError(
+                "every region is a reference, so nothing is measured; add a region on the structure, "
+                "or remove reference = true"
+            )
+        return self
+
     @model_validator(mode="after")
     def _millimetres_have_a_scale(self) -> "Config":
         for rule in self.alerts:
             for region in self.regions:
-                watched = region.name in (rule.regions or [region.name])
+                watched = region.name in self.watched(rule)
                 if rule.needs_millimetres and watched and region.scale is None:
                     what = rule.quantity if rule.profile is None else rule.profile
                     raise ValueError(
@@ -223,7 +236,7 @@ class Config(Section):
         for rule in self.alerts:
             if rules.count(rule.name) > 1:
                 raise ValueError(f'two alerts are named "{rule.name}"; give each its own name')
-            watched = len(rule.regions or names)
+            watched = len(self.watched(rule))
             if rule.at_least_regions > watched:
                 raise ValueError(
                     f'alert "{rule.name}" wants {rule.at_least_regions} regions together and watches '

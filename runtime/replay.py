@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from failure import Failure
 from runtime.camera.video_file import VideoFile
 from runtime.clips import clip_writer, side_by_side
 from runtime.config import Camera, Config
+from runtime.displacement import LEARNED_PICTURES
 from runtime.magnification import Magnifier
 from runtime.measurement import Measurement
 from runtime.messages import AlertMessage
@@ -123,6 +125,9 @@ def replay(
     histories = [RegionHistory(region.name) for region in config.regions]
     alerts: list[AlertMessage] = []
     label = f"magnified x{config.magnification.gain:g}"
+    with VideoFile(video, real_time=False) as first_pictures:
+        for frame in islice(first_pictures.frames(), LEARNED_PICTURES):
+            measurement.learn(frame)
     with ExitStack() as stack:
         source = stack.enter_context(VideoFile(video, real_time=False))
         write = None

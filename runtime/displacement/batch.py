@@ -50,7 +50,7 @@ class Fits:
     gain: Floats
     offset_grey: Floats
     residual_grey: Floats
-    blur_px2: Floats  # variance of the defocus that the template would need
+    blur: Floats  # square of the defocus that the template would need, in its texture's own wave
     blur_share: Floats  # of the unexplained squares that this defocus explains
     flat: Flags  # whether it has too little texture along both axes
     settled: Flags  # whether the last step began near enough to its end
@@ -81,7 +81,7 @@ class Batch:
         self._inverse, self._normal = np.zeros((2, count, 4, 4))
         self._bias, self._answer = np.zeros((2, count, 4))
         self._curve = np.zeros((count, 4, 7))
-        self._blur_squares = np.ones(count)
+        self._blur_squares, self._fineness = np.ones((2, count))
         self._noise_gain = np.full((count, 2), np.inf)
 
     def expose(self, image: Picture, guess_px: Floats) -> Problems:
@@ -155,12 +155,12 @@ class Batch:
         flat = cells.reshape(-1, across * BLOCK_PX)
         means = cv2.resize(flat, (across, len(flat) // BLOCK_PX), interpolation=cv2.INTER_AREA)
         sums = means.reshape(count, 2, -1).astype(np.float64) * BLOCK_PX**2
-        white = fits.residual_grey[:, None] * self._noise_gain
         filled = (-(-(top + height) // BLOCK_PX)) * (-(-(left + width) // BLOCK_PX))
         tells = (filled >= _FEWEST_BLOCKS) & (fits.residual_grey > QUANTISATION_GREY)
-        tells &= np.isfinite(white).all(axis=1)
+        tells &= np.isfinite(self._noise_gain).all(axis=1)
+        white = fits.residual_grey[tells, None] * self._noise_gain[tells]
         excess = np.full((count, 2), np.nan)
-        excess[tells] = np.square(sums[tells]).sum(axis=2) / white[tells] ** 2
+        excess[tells] = np.square(sums[tells]).sum(axis=2) / white**2
         return excess
 
     def forget(self, row: int) -> None:
@@ -213,7 +213,8 @@ class Batch:
             self._planes[row] = step.planes
             self._inverse[row], self._normal[row] = step.inverse, step.normal
             self._bias[row], self._curve[row] = step.bias, step.curve
-            self._blur_squares[row], self._noise_gain[row] = step.blur_squares, step.noise_gain
+            self._blur_squares[row], self._fineness[row] = step.blur_squares, step.fineness
+            self._noise_gain[row] = step.noise_gain
         self._point[rows] = point
 
     def _solve(self, rows: Rows, fits: Fits, textured: Floats) -> None:
@@ -247,7 +248,7 @@ class Batch:
         residual_grey = np.sqrt(squares / (difference.shape[1] - 4))
         fits.residual_grey[rows] = np.maximum(residual_grey, QUANTISATION_GREY)
         blur, blur_squares = products[:, 3], self._blur_squares[rows]
-        fits.blur_px2[rows] = 2 * blur / (blur_squares * gain[:, 0])
+        fits.blur[rows] = 2 * blur / (blur_squares * gain[:, 0]) * self._fineness[rows]
         fits.blur_share[rows] = blur**2 / (blur_squares * np.maximum(squares, 1e-9))
 
 

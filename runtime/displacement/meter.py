@@ -101,7 +101,8 @@ class DisplacementMeter:
         shake = self._compensation.shake(
             tracked.moved_px[still], np.square(tracked.noise_px[still]), variance_px2[still]
         )
-        shake_px[others] = shake.moved_px
+        zero_px = self._compensation.carried(self._zero.px[still])
+        shake_px[others] = shake.moved_px - zero_px
         tracked.moved_px[others] -= shake.moved_px
         tracked.noise_px[others] = np.sqrt(np.square(tracked.noise_px[others]) + shake.noise_px2)
         variance_px2[others] += shake.variance_px2

@@ -73,15 +73,15 @@ class ShakeCompensation:
     def shake(self, moved_px: Floats, noise_px2: Floats, variance_px2: Floats) -> Shake:
         """From each reference's displacement and its variances, (references, 2)."""
         squares = np.square(self._carry)
-        carried = [
-            (matrix @ values.ravel()).reshape(-1, 2)
-            for matrix, values in (
-                (self._carry, moved_px),
-                (squares, variance_px2 + np.square(self._slow_px)),
-                (squares, noise_px2),
-            )
-        ]
-        return Shake(*carried)
+        return Shake(
+            self.carried(moved_px),
+            (squares @ (variance_px2 + np.square(self._slow_px)).ravel()).reshape(-1, 2),
+            (squares @ noise_px2.ravel()).reshape(-1, 2),
+        )
+
+    def carried(self, moved_px: Floats) -> Floats:
+        """What the references' displacements mean at the other places, (places, 2)."""
+        return (self._carry @ moved_px.ravel()).reshape(-1, 2)
 
     def verdict(
         self, t_ns: int, moved_px: Floats, variance_px2: Floats, problems: Sequence[str | None]

@@ -67,4 +67,5 @@ def _coefficients(grey: Pixels | Floats) -> Floats:
 @lru_cache(maxsize=1024)
 def _weights(shift_px: float, derivative: int) -> Floats:
     """(7,) weights of the coefficients around a pixel, for a picture moved by the shift."""
-    return np.nan_to_num(_DERIVATIVES[derivative](-shift_px - _TAPS))
+    weights: Floats = np.nan_to_num(_DERIVATIVES[derivative](-shift_px - _TAPS))
+    return weights

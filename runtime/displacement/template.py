@@ -57,6 +57,8 @@ class Step:
     """(4, 7) what the ``powers`` of a motion from the shift add to the answer."""
     blur_squares: float
     """Sum of squares of the blur plane."""
+    fineness: float
+    """Mean squared wave number of the texture, (1 / px)^2: the finer, the less blur it bears."""
     noise_gain: Floats
     """(2,) standard error of x and y for white noise of one grey level; infinite where flat."""
 
@@ -113,6 +115,7 @@ class Template:
             normal=normal,
             curve=inverse @ columns @ bends.T,
             blur_squares=float(blur @ blur),
+            fineness=float(laplacian @ laplacian / (normal[0, 0] + normal[1, 1] + 1e-9)),
             noise_gain=np.where(flat, np.inf, np.sqrt(np.abs(squares))),
         )
 

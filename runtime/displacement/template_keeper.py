@@ -7,8 +7,8 @@ From then on it follows what changes over minutes: the sun's way, shadows, rain,
 second goes into the next average, moved back by its measured displacement and with its gain and
 offset taken out, and each average has a weight of ``FOLLOW_WEIGHT``. So the template takes on a new
 look and never a new place: motion, however slow, stays in the displacement. What the averages'
-own errors may have shifted its place by is told (``walk_px2``), and how much of the followed change
-was defocus, too (``blur_px2``).
+own errors may have shifted its place by is told (``walk_px2``). Focus that is lost over hours is followed
+too; the standard errors grow with it, and the camera's health judges it.
 """
 
 import numpy as np
@@ -33,14 +33,11 @@ class TemplateKeeper:
         """Of one picture."""
         self.walk_px2: Floats = np.zeros(2)
         """Variance of the place that following may have cost."""
-        self.blur_px2 = 0.0
-        """Variance of the defocus that was followed."""
         self._patch, self._samples = patch, samples
         self._sum: Floats = np.zeros(patch.shape)
         self._count = 0
         self._residuals: list[float] = []  # of the learned pictures, two pictures' noise in each
         self._variances_px2: Floats = np.zeros(2)
-        self._blurs_px2 = 0.0
         self._template_variance = 0.0  # of its noise, in squared grey levels
 
     def begin(self, image: Picture) -> Floats:
@@ -82,7 +79,6 @@ class TemplateKeeper:
         offset_grey: float,
         residual_grey: float,
         noise_px: Floats,
-        blur_px2: float,
     ) -> bool:
         """Add a picture to the next average. True when the template has taken it on."""
         assert self.template is not None
@@ -91,12 +87,10 @@ class TemplateKeeper:
         share = FOLLOW_WEIGHT / LEARNED_PICTURES
         self.noise_grey += share * (residual_grey - self.noise_grey)
         self._variances_px2 += np.square(noise_px)
-        self._blurs_px2 += blur_px2
         if self._count < LEARNED_PICTURES:
             return False
         self.walk_px2 = self.walk_px2 + share**2 * self._variances_px2
-        self.blur_px2 += share * self._blurs_px2
-        self._variances_px2, self._blurs_px2 = np.zeros(2), 0.0
+        self._variances_px2 = np.zeros(2)
         followed = self.template.grey + FOLLOW_WEIGHT * (self._average() - self.template.grey)
         self._template_variance *= (1 - FOLLOW_WEIGHT) ** 2
         self._template_variance += FOLLOW_WEIGHT**2 * self.noise_grey**2 / LEARNED_PICTURES

@@ -19,8 +19,9 @@ LARGEST_SE_PX = 0.2
 """An axis with a larger standard error is not published: the region is too flat along it."""
 LARGEST_MOTION_PX = 20.0
 """Displacements beyond this are refused."""
-LARGEST_BLUR_PX2 = 0.5
-"""Variance of the defocus, against the learned sharpness, beyond which a region is refused."""
+LARGEST_BLUR = 0.5
+"""Squared defocus times the texture's mean squared wave number, against the learned sharpness, beyond
+which a region is refused: its slopes have lost about a fifth."""
 
 FLAT = "flat: too little texture for a displacement"
 CHANGED = "changed: something covers it, or it turned, or it moved too far"
@@ -29,7 +30,7 @@ BLURRED = "blurred: it has lost the sharpness that was learned"
 
 _MOST_UNEXPLAINED = 0.25  # of the texture's standard deviation, and ...
 _MOST_EXCESS = 4.0  # ... times the noise so far: a larger residual is another picture
-_BLUR_EXPLAINS = 0.5  # of the residual of another picture: then it is the same, and blurred
+_BLUR_EXPLAINS = 0.2  # of the residual of another picture: then it is the same, and blurred
 _LEAST_GAIN_OF_SECOND = 0.5  # noise is like noise somewhere, but faintly
 _EXCESS_EVERY = 8  # frames
 _EXCESS_PRIOR = 4  # looks that white noise counts for before the first
@@ -128,9 +129,10 @@ class Tracker:
         other = (fits.residual_grey > most_grey) | ~fits.settled
         other |= ~self._mended & (fits.gain < _LEAST_GAIN_OF_SECOND)
         beyond = np.abs(fits.moved_px).max(axis=1) > LARGEST_MOTION_PX
-        followed_px2 = np.array([keeper.blur_px2 for keeper in self._keepers])
-        blurred = self._learned & (fits.blur_px2 + followed_px2 > LARGEST_BLUR_PX2)
-        blurred &= ~other | (fits.blur_share > _BLUR_EXPLAINS)
+        blurred = np.where(
+            other, (fits.blur_share > _BLUR_EXPLAINS) & (fits.blur > 0), fits.blur > LARGEST_BLUR
+        )
+        blurred &= self._learned  # a single picture's noise would count as sharpness
         for row in rows[(other | beyond | blurred | fits.flat)[rows]].tolist():
             if fits.flat[row]:
                 fits.problem[row] = FLAT
@@ -201,7 +203,6 @@ class Tracker:
                 *_explained(fits, row),
                 float(fits.residual_grey[row]),
                 noise_px,
-                float(fits.blur_px2[row]),
             ):
                 self._renew(row)
             self._noise_grey[row] = keeper.noise_grey
