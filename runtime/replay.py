@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from calibration.scale import Scale
-from failure import Failure
 from runtime.camera.video_file import VideoFile
 from runtime.clips import clip_writer, side_by_side
 from runtime.config import Camera, Config
@@ -104,9 +103,7 @@ def config_for(video: Path, config: Config | None) -> Config:
     if config is not None:
         return config.model_copy(update={"camera": camera})
     with VideoFile(video, real_time=False) as source:
-        for frame in source.frames():
-            return Config(camera=camera, regions=propose_regions(frame.image))
-    raise Failure(f"{video}: holds no frame")
+        return Config(camera=camera, regions=propose_regions(source.frames()).regions)
 
 
 def replay(
