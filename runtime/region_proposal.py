@@ -53,8 +53,13 @@ class Candidate:
     """Why it is not proposed."""
 
     @property
-    def se_px(self) -> float:
+    def predicted_px(self) -> float:
+        """Of the worse axis."""
         return max(self.x_se_px, self.y_se_px)
+
+    @property
+    def best_known_px(self) -> float:
+        return self.predicted_px if self.measured_se_px is None else self.measured_se_px
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ def propose_regions(
             "give regions in a configuration, or film a textured surface"
         )
     tried = _tried(candidates, _chained(beginning, stream))
-    good = sorted((one for one in tried if one.refused is None), key=lambda one: one.se_px)
+    good = sorted((one for one in tried if one.refused is None), key=lambda one: one.best_known_px)
     if not good:
         raise Failure(
             "every part of the picture that has texture changes in itself, as foliage or traffic does "
@@ -196,7 +201,7 @@ def _tried(candidates: list[Candidate], frames: Iterator[Frame]) -> list[Candida
     results = [column[LEARNED_PICTURES:] for column in columns]
     measured_px = [_measured_se_px(column) for column in results]
     ratios = [
-        np.inf if se_px is None else se_px / one.se_px
+        np.inf if se_px is None else se_px / one.predicted_px
         for one, se_px in zip(candidates, measured_px, strict=True)
     ]
     steady = max(1.0, float(np.quantile(ratios, 0.25, method="lower")))

@@ -55,7 +55,7 @@ def drawn(proposal: Proposal) -> NDArray[np.uint8]:
     for one in proposal.refused:
         _outline(picture, one, times, GREY, [one.refused or ""])
     for one in proposal.proposed:
-        lines = [one.region.name, f"x {one.x_se_px:.4f} y {one.y_se_px:.4f} px"]
+        lines = [one.region.name, f"{one.x_se_px:.4f} / {one.y_se_px:.4f} px"]
         _outline(picture, one, times, GREEN, lines)
     return picture
 

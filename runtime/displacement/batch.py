@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.displacement.box import Box, Floats, Picture, Pixels
+from runtime.displacement.box import Box, Floats, Picture
 from runtime.displacement.template import PLANES, QUANTISATION_GREY, Template, powers
 
 LINEAR_PX = 0.15
@@ -74,7 +74,9 @@ class Batch:
         self._shape = shape
         self._every = np.arange(count)
         self._colour = np.zeros((count, *shape, 3), np.uint8)
+        self._colour_32 = np.zeros((count, *shape, 3), np.float32)
         self._grey = np.zeros((count, *shape), np.float32)
+        self._difference = np.zeros((count, shape[0] * shape[1]), np.float32)
         self._planes = np.zeros((count, PLANES, shape[0] * shape[1]), np.float32)
         self._whole: Whole = np.zeros((count, 2), np.int64)
         self._point = np.full((count, 2), np.nan)
@@ -179,11 +181,16 @@ class Batch:
                 colour[row] = image[y : y + height, x : x + width]
         self._whole[rows] = whole
         if len(rows) == len(self._every):
-            _to_grey(colour, self._grey)
+            np.copyto(self._colour_32, colour)
+            cv2.cvtColor(
+                self._colour_32.reshape(-1, width, 3),
+                cv2.COLOR_BGR2GRAY,
+                dst=self._grey.reshape(-1, width),
+            )
         else:
-            grey = np.empty((len(rows), height, width), np.float32)
-            _to_grey(colour[rows], grey)
-            self._grey[rows] = grey
+            colour_32 = colour[rows].astype(np.float32).reshape(-1, width, 3)
+            grey = cv2.cvtColor(colour_32, cv2.COLOR_BGR2GRAY)
+            self._grey[rows] = grey.reshape(len(rows), height, width)
         return [None if is_inside else OUT_OF_PICTURE for is_inside in inside]
 
     def _cut_again(
@@ -219,44 +226,36 @@ class Batch:
 
     def _solve(self, rows: Rows, fits: Fits, textured: Floats) -> None:
         """One step for each of the rows."""
-        every = len(rows) == len(self._every)
-        planes = self._planes if every else self._planes[rows]
-        grey = (self._grey if every else self._grey[rows]).reshape(len(rows), -1)
-        difference = grey - planes[:, 2]
+        at = slice(None) if len(rows) == len(self._every) else rows  # a slice copies nothing
+        planes = self._planes[at]
+        grey = self._grey[at].reshape(len(rows), -1)
+        difference = np.subtract(grey, planes[:, 2], out=self._difference[: len(rows)])
         column = difference[:, :, None]
         products = (planes @ column)[:, :, 0].astype(np.float64)
         squares = (difference[:, None] @ column)[:, 0, 0].astype(np.float64)
-        sums = products.copy()
+        blur = products[:, 3].copy()
+        sums = products
         sums[:, 3] = difference.sum(axis=1)
-        linear = (self._inverse[rows] @ sums[:, :, None])[:, :, 0] + self._bias[rows]
-        normal_linear = (self._normal[rows] @ linear[:, :, None])[:, :, 0]
+        linear = (self._inverse[at] @ sums[:, :, None])[:, :, 0] + self._bias[at]
+        normal_linear = (self._normal[at] @ linear[:, :, None])[:, :, 0]
         squares += (linear * (normal_linear - 2 * sums)).sum(axis=1)
         np.maximum(squares, 0.0, out=squares)
-        counts = self._noise_gain[rows] < textured[rows, None]
-        fits.flat[rows] = ~counts.any(axis=1)
-        answer = linear
+        counts = self._noise_gain[at] < textured[at, None]
+        fits.flat[at] = ~counts.any(axis=1)
         moved_px, gain = _motion(linear, counts)
-        for _ in range(2):
-            bent = powers(np.clip(moved_px, -2 * LINEAR_PX, 2 * LINEAR_PX)) * gain
-            answer = linear - (self._curve[rows] @ bent[:, :, None])[:, :, 0]
-            moved_px, gain = _motion(answer, counts)
-        self._answer[rows] = linear
-        fits.moved_px[rows] = self._point[rows] + moved_px
-        fits.noise_gain[rows] = self._noise_gain[rows] / gain
-        fits.gain[rows] = 1.0 + answer[:, 2]
-        fits.offset_grey[rows] = answer[:, 3]
+        bent = powers(np.clip(moved_px, -2 * LINEAR_PX, 2 * LINEAR_PX)) * gain
+        answer = linear - (self._curve[at] @ bent[:, :, None])[:, :, 0]
+        moved_px, gain = _motion(answer, counts)
+        self._answer[at] = linear
+        fits.moved_px[at] = self._point[at] + moved_px
+        fits.noise_gain[at] = self._noise_gain[at] / gain
+        fits.gain[at] = 1.0 + answer[:, 2]
+        fits.offset_grey[at] = answer[:, 3]
         residual_grey = np.sqrt(squares / (difference.shape[1] - 4))
-        fits.residual_grey[rows] = np.maximum(residual_grey, QUANTISATION_GREY)
-        blur, blur_squares = products[:, 3], self._blur_squares[rows]
-        fits.blur[rows] = 2 * blur / (blur_squares * gain[:, 0]) * self._fineness[rows]
-        fits.blur_share[rows] = blur**2 / (blur_squares * np.maximum(squares, 1e-9))
-
-
-def _to_grey(colour: Picture, grey: Pixels) -> None:
-    """Grey levels (ITU-R BT.601) of regions, (regions, height, width)."""
-    count, height, width = grey.shape
-    colour_32 = colour.reshape(count * height, width, 3).astype(np.float32)
-    cv2.cvtColor(colour_32, cv2.COLOR_BGR2GRAY, dst=grey.reshape(count * height, width))
+        fits.residual_grey[at] = np.maximum(residual_grey, QUANTISATION_GREY)
+        blur_squares = self._blur_squares[at]
+        fits.blur[at] = 2 * blur / (blur_squares * gain[:, 0]) * self._fineness[at]
+        fits.blur_share[at] = blur**2 / (blur_squares * np.maximum(squares, 1e-9))
 
 
 def _motion(answer: Floats, counts: Flags) -> tuple[Floats, Floats]:

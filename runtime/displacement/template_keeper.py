@@ -19,8 +19,8 @@ from runtime.displacement.template import QUANTISATION_GREY, Template, noise_of
 
 LEARNED_PICTURES = 32
 """Usable pictures of which each average is made."""
-FOLLOW_EVERY_NS = 1_000_000_000
-FOLLOW_WEIGHT = 1 / 8
+FOLLOW_EVERY_NS = 2_000_000_000
+FOLLOW_WEIGHT = 1 / 4
 """Of a new average in the template, whose time constant is so some four minutes."""
 
 

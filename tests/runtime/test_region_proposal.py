@@ -109,7 +109,7 @@ def test_regions_are_spread_do_not_overlap_and_lie_in_the_picture() -> None:
     assert covered.sum() == 9 * 48 * 48
     assert covered[:, :250].any()
     assert covered[:, 250:].any()
-    worst = [one.se_px for one in proposal.proposed]
+    worst = [one.predicted_px for one in proposal.proposed]
     assert worst == sorted(worst)
     assert worst[-1] < LARGEST_PROPOSED_SE_PX
 
