@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 from failure import Failure
 from runtime.config import Region
+from runtime.displacement.batch import OUT_OF_PICTURE
 from runtime.displacement.box import Box, Floats
 from runtime.displacement.displacement import Displacement
 from runtime.displacement.shake import ShakeCompensation
 from runtime.displacement.spline import EDGE_PX
 from runtime.displacement.template_keeper import LEARNED_PICTURES, boxes_of
-from runtime.displacement.tracker import FLAT, LARGEST_SE_PX, Tracked, Tracker
+from runtime.displacement.tracker import BEYOND, FLAT, LARGEST_SE_PX, Tracked, Tracker
 from runtime.displacement.zero import Zero
 from runtime.frame import Frame
 
@@ -96,7 +97,9 @@ class DisplacementMeter:
             for values in (tracked.moved_px, tracked.noise_px, variance_px2):
                 values[others] = np.nan
             for row in others:
-                tracked.problem[row] = tracked.problem[row] or verdict
+                # How far it moved is not known either, without the camera's own part.
+                if tracked.problem[row] in (None, BEYOND, OUT_OF_PICTURE):
+                    tracked.problem[row] = verdict
             return shake_px
         shake = self._compensation.shake(
             tracked.moved_px[still], np.square(tracked.noise_px[still]), variance_px2[still]

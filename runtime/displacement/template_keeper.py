@@ -3,8 +3,8 @@
 One noisy picture is a poor template, so it is replaced by the average of the first
 ``LEARNED_PICTURES`` usable ones, each moved back onto the first by its own measured displacement.
 
-From then on it follows what changes over minutes: the sun's way, shadows, rain, dust. One picture a
-second goes into the next average, moved back by its measured displacement and with its gain and
+From then on it follows what changes over minutes: the sun's way, shadows, rain, dust. One picture in
+two seconds goes into the next average, moved back by its measured displacement and with its gain and
 offset taken out, and each average has a weight of ``FOLLOW_WEIGHT``. So the template takes on a new
 look and never a new place: motion, however slow, stays in the displacement. What the averages'
 own errors may have shifted its place by is told (``walk_px2``). Focus that is lost over hours is followed

@@ -110,7 +110,7 @@ class Tracker:
                 reach_px = int(LARGEST_MOTION_PX) + 1
                 guess_px[row] = searched_px(image, template.samples, self._samples[row], reach_px)
             found = self._fit(image, np.array(lost), guess_px)
-            _take(fits, found, [row for row in lost if found.problem[row] is None])
+            _take(fits, found, [row for row in lost if found.problem[row] in (None, BEYOND)])
         first = [row for row in rows.tolist() if not self._mended[row] and not fits.problem[row]]
         for row in first:
             self._keepers[row].mend(float(fits.residual_grey[row]))

@@ -212,3 +212,16 @@ def test_a_region_that_begins_after_the_references_counts_from_its_own_zero() ->
         assert one.x_px is not None
         assert one.x_se_px is not None
         assert abs(one.x_px) < 5 * one.x_se_px
+
+
+def test_a_camera_that_was_turned_away_is_not_told_as_a_structure_that_moved_far() -> None:
+    count = LEARNED_PICTURES + 8
+    none = np.zeros(count)
+    x_px = np.where(np.arange(count) < LEARNED_PICTURES + 4, 0.0, 20.7)
+    meter, alone = DisplacementMeter(REGIONS), DisplacementMeter([HOUSE])
+    for index, frame in enumerate(filmed(x_px, none, none, none)):
+        house, [without] = meter.measure(frame)[4], alone.measure(frame)
+        if index >= LEARNED_PICTURES + 4:
+            assert without.reason == "moved: by more than 20 px"
+            assert house.reason is not None
+            assert house.reason.startswith('shake: reference region "pier-left" is missing (moved:')
