@@ -1,4 +1,4 @@
-"""The device's commands: demo, run, replay, capture, validate, schema, bench.
+"""The device's commands: demo, run, replay, regions, capture, validate, schema, bench.
 
 Everything heavy is imported inside the commands, so that ``--help`` is quick.
 """
@@ -81,6 +81,26 @@ def replay(
     if out is None and json_file is None and samples is None:
         out = Path("tremorscope-replay") / video.stem
     replay_into(video, None if config is None else load(config), json_file, out, samples)
+
+
+@app.command()
+def regions(
+    video: Annotated[Path, typer.Argument(help="A video file.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Picture to draw them on [default: VIDEO's name, -regions.png]."),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=64, help="How many at most.")] = 4,
+    size: Annotated[int, typer.Option(min=8, max=512, help="Side of each square (px).")] = 48,
+) -> None:
+    """Propose regions to measure, on a picture and as TOML to paste into a configuration.
+
+    They hold texture in both directions, are spread over the picture, and have been tried on the
+    first seconds: what flickers or moves in itself, as foliage and traffic do, is left out.
+    """
+    from runtime.region_report import report_regions
+
+    report_regions(video, out or Path(f"{video.stem}-regions.png"), count, size)
 
 
 @app.command()

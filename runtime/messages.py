@@ -97,6 +97,12 @@ class Telemetry(Message):
     y_mm: float | None = None
     x_se_mm: float | None = None
     y_se_mm: float | None = None
+    shake: Literal["translation", "similarity", "affine"] | None = None
+    """How the camera's shake, as reference regions show it, was taken out of everything here. Null for a
+    reference region, whose values are the camera's own motion, and without references."""
+    shake_x_px: float | None = None
+    """What was taken out of x_px: the camera's displacement at this region."""
+    shake_y_px: float | None = None
     displacement_rms_px: float | None
     displacement_peak_px: float | None
     displacement_rms_mm: float | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from failure import Failure
 from runtime.camera.video_file import VideoFacts, VideoFile
 from runtime.clips import clip_writer, side_by_side
 from runtime.config import Camera, Config
+from runtime.displacement import LEARNED_PICTURES
 from runtime.magnification import Magnifier
 from runtime.measurement import Measurement
 from runtime.messages import AlertMessage, Telemetry
@@ -111,9 +113,7 @@ def config_for(video: Path, config: Config | None) -> Config:
     if config is not None:
         return config.model_copy(update={"camera": camera})
     with VideoFile(video, real_time=False) as source:
-        for frame in source.frames():
-            return Config(camera=camera, regions=propose_regions(frame.image))
-    raise Failure(f"{video}: holds no frame")
+        return Config(camera=camera, regions=propose_regions(source.frames()).regions)
 
 
 def replay(
@@ -132,6 +132,9 @@ def replay(
     histories = [RegionHistory(region.name) for region in config.regions]
     alerts: list[AlertMessage] = []
     label = f"magnified x{config.magnification.gain:g}"
+    with VideoFile(video, real_time=False) as first_pictures:
+        for frame in islice(first_pictures.frames(), LEARNED_PICTURES):
+            measurement.learn(frame)
     with ExitStack() as stack:
         source = stack.enter_context(VideoFile(video, real_time=False))
         write = first = None
