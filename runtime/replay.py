@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.scale import Scale
-from failure import Failure
 from runtime.camera.video_file import VideoFacts, VideoFile
 from runtime.clips import clip_writer, side_by_side
 from runtime.config import Camera, Config
