@@ -322,6 +322,12 @@ def test_a_source_that_is_no_file_stays_as_it_is(source: str, tmp_path: Path) ->
             'bridge.toml: two regions are named "mast"; give each its own name',
         ),
         (
+            "height = 48",
+            "height = 48\nreference = true",
+            "bridge.toml: every region is a reference, so nothing is measured; add a region on the "
+            "structure, or remove reference = true",
+        ),
+        (
             '[camera]\nsource = "clip.mp4"',
             'camera = "clip.mp4"',
             'bridge.toml:3: camera = "clip.mp4": must be a table; write [camera] on a line of its '

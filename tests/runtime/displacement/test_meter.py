@@ -108,6 +108,10 @@ def test_zero_is_the_mean_place_of_the_first_pictures() -> None:
     zero_px = x_px[:LEARNED_PICTURES].mean()
     for result, x in zip(results[LEARNED_PICTURES:], x_px[LEARNED_PICTURES:], strict=True):
         assert (result.x_px, result.y_px) == pytest.approx((x - zero_px, zero_px - x), abs=0.02)
+        assert result.x_se_px is not None
+        assert result.x_noise_px is not None
+        zero_variance = (result.x_se_px**2 - result.x_noise_px**2) / result.x_noise_px**2
+        assert zero_variance == pytest.approx(1 / LEARNED_PICTURES, rel=0.35)
 
 
 def test_a_region_that_begins_late_has_its_own_zero() -> None:
