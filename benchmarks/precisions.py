@@ -21,7 +21,7 @@ from calibration import ranges
 from export.artifact import Precision, sha256
 from export.commands import released_ranges
 from export.graph_session import GraphSession, Run
-from export.onnx_graph import in_precision, learned_eight_bits, simplified, traced
+from export.onnx_graph import check_ranges, in_precision, learned_eight_bits, simplified, traced
 from export.streaming import StreamingMagnifier
 from machine import processor
 from magnifier import motion_tests, scene_folder, weights
@@ -53,9 +53,9 @@ def methods(network: str, fine_tuned: Path | None) -> dict[str, Method]:
     streaming = StreamingMagnifier(weights.load_network(path)).eval()
     model = simplified(traced(streaming), streaming, None)
     measured = ranges.read(released_ranges(network))
+    check_ranges(measured, sha256(path))
     graphs: dict[str, onnx.ModelProto] = {
-        precision: in_precision(model, precision, measured, sha256(path))
-        for precision in get_args(Precision)
+        precision: in_precision(model, precision, measured) for precision in get_args(Precision)
     }
     if fine_tuned is not None:
         tuned = StreamingMagnifier(weights.load_network(fine_tuned)).eval()

@@ -55,6 +55,8 @@ def export(
     those of the weights, for eight bits; ``tell`` is called after each of ``PARITY_FRAMES`` frames that
     were compared. Raises Failure when the graph does not give the picture that torch gives.
     """
+    if size_px is not None and min(size_px) < SMALLEST_PX:
+        raise Failure(f"{size_px[0]}x{size_px[1]} is too small; at least {SMALLEST_PX} px a side")
     network = weights.load_network(weights_path)
     digest = sha256(weights_path)
     streaming = StreamingMagnifier(network).eval()
@@ -66,8 +68,10 @@ def export(
             )
         model, ranges = learned_eight_bits(streaming, size_px), None
     else:
+        if precision == "int8":
+            check_ranges(ranges, digest)
         model = simplified(traced(streaming), streaming, size_px)
-        model = in_precision(model, precision, ranges, digest)
+        model = in_precision(model, precision, ranges)
     parity = compare(streaming, model, size_px or ANY_SIZE_PX, tell)
     _check(parity, precision, weights_path)
     parts = [network.name]
@@ -97,24 +101,29 @@ def export(
 
 
 def in_precision(
-    model: onnx.ModelProto, precision: Precision, ranges: Ranges | None, weights_sha256: str
+    model: onnx.ModelProto, precision: Precision, ranges: Ranges | None
 ) -> onnx.ModelProto:
-    """The float32 graph ``model`` in another precision, checked. Raises Failure without its ranges."""
+    """The float32 graph ``model`` in another precision, checked; in eight bits by its own ranges."""
     if precision == "fp32":
         return model
     model = halved(model)
     if precision == "int8":
-        if ranges is None:
-            raise Failure("eight bits need measured ranges; make them with: tremorscope quantize")
-        if ranges.weights_sha256 != weights_sha256:
-            raise Failure(
-                f"the ranges were measured with the weights {ranges.weights_sha256[:12]}..., these are "
-                f"{weights_sha256[:12]}...; measure them again with: tremorscope quantize"
-            )
+        assert ranges is not None
         model = in_eight_bits(model, ranges.reaches)
         _lint(faults(model, ranges.reaches))
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def check_ranges(ranges: Ranges | None, weights_sha256: str) -> None:
+    """Raises Failure where there are none, or those of other weights."""
+    if ranges is None:
+        raise Failure("eight bits need measured ranges; make them with: tremorscope quantize")
+    if ranges.weights_sha256 != weights_sha256:
+        raise Failure(
+            f"the ranges were measured with the weights {ranges.weights_sha256[:12]}..., these are "
+            f"{weights_sha256[:12]}...; measure them again with: tremorscope quantize"
+        )
 
 
 def learned_eight_bits(
@@ -185,8 +194,6 @@ def simplified(
     shapes = None
     if size_px is not None:
         width, height = size_px
-        if min(size_px) < SMALLEST_PX:
-            raise Failure(f"{width}x{height} is too small; at least {SMALLEST_PX} px a side")
         state = _state_shape(streaming, height, width)
         shapes = {"frame": [height, width, 3], "fast": list(state), "slow": list(state)}
     simple: onnx.ModelProto

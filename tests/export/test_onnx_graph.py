@@ -7,12 +7,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from released_graphs import traced_once as traced_once
 
 from export import onnx_graph
 from export.artifact import checked, sidecar_path
 from export.streaming import StreamingMagnifier
 from failure import Failure
 from magnifier import networks, weights
+
+pytestmark = pytest.mark.usefixtures("traced_once")
 
 
 @pytest.fixture(scope="module", params=["twofold", "proposed", "baseline"])
