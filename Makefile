@@ -24,10 +24,16 @@ bench: .venv/run.stamp
 # After new weights in magnifier/released: everything that is made from them, hours on a few cores. Each
 # step reads what those before it wrote; tests/magnifier/test_released.py fails for as long as one is missing.
 RELEASED := $(sort $(basename $(notdir $(wildcard magnifier/released/*.safetensors))))
+CALIBRATION_SCENES ?= 48
+HELD_OUT_SCENES ?= 40
+FINE_TUNING_STEPS ?= 1500
+COMPARE ?= --classical
+
 release: .venv/release.stamp
 	test -e work/photographs || $(BIN)/tremorscope photographs
-	$(BIN)/tremorscope scenes --write work/calibration --count 48 --training
-	$(BIN)/tremorscope scenes --write work/heldout --count 40 --seed 3
+	rm -rf work/calibration work/heldout work/twofold-quantised
+	$(BIN)/tremorscope scenes --write work/calibration --count $(CALIBRATION_SCENES) --training
+	$(BIN)/tremorscope scenes --write work/heldout --count $(HELD_OUT_SCENES) --seed 3
 	for each in $(RELEASED); do \
 		$(BIN)/tremorscope quantize --model $$each --scenes work/calibration --out export/released || exit; \
 	done
@@ -38,11 +44,10 @@ release: .venv/release.stamp
 		$(BIN)/tremorscope evaluate --model $$each --scenes work/heldout \
 			--card magnifier/released/$$each.md || exit; \
 	done
-	rm -rf work/twofold-quantised
-	$(BIN)/tremorscope train --quantised --start-from released --steps 1500 --seed 1
+	$(BIN)/tremorscope train --quantised --start-from released --steps $(FINE_TUNING_STEPS) --seed 1
 	$(BIN)/python -m benchmarks.precisions --scenes work/heldout \
 		--fine-tuned work/twofold-quantised/twofold.safetensors
-	$(BIN)/tremorscope compare --scenes work/heldout --out magnifier
+	$(BIN)/tremorscope compare --scenes work/heldout --out magnifier $(COMPARE)
 	$(BIN)/python -m pytest -q tests/magnifier/test_released.py
 
 .venv/bin/python:

@@ -74,8 +74,8 @@ class Gpu:
     def send(self, address: int, source: NDArray[Any], what: str) -> None:
         """The same beside everything else, between the marks "``what`` leaves" and "``what`` is there".
 
-        ``source`` must stay as it is until the GPU has passed the second; ``follow`` that before it is
-        computed with.
+        ``source`` must stay as it is until the GPU has passed the second; what computes with it must begin
+        ``after`` that.
         """
         self._mark(f"{what} leaves", ARRIVALS)
         with self._context.doing(f"copy {what} to the GPU"):
@@ -96,7 +96,7 @@ class Gpu:
         """Note when the GPU gets here, as the latest moment of that name."""
         self._mark(name, COMPUTING)
 
-    def follow(self, name: str) -> None:
+    def after(self, name: str) -> None:
         """What is asked for from now on begins when the GPU has passed this mark."""
         with self._context.doing(f"let the GPU wait until {name}"):
             self._streams[COMPUTING].wait_for_event(self._marks[name])

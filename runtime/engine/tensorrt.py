@@ -190,7 +190,7 @@ class _Run:
             self._follow[:] = follow
             gpu.upload(self._addresses["gain"], self._gain, "the gain")
             gpu.upload(self._addresses["follow"], self._follow, "the filter")
-            gpu.follow(f"{self._read.what} is there")
+            gpu.after(f"{self._read.what} is there")
             self._bind("frame", self._read.address)
             gpu.mark("computing")
             if not self._context.execute_async_v3(gpu.stream_handle):

@@ -56,7 +56,7 @@ def no_wait(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_wait_for_the_frame(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Gpu, "follow", lambda *_: None)
+    patch.setattr(Gpu, "after", lambda *_: None)
 
 
 def no_wait_for_a_frame_that_was_overtaken(patch: pytest.MonkeyPatch) -> None:
