@@ -2,19 +2,24 @@
 
     python -m benchmarks.picture
 
-writes ``docs/raw-and-magnified.png`` from the sample clip, with the settings of ``tremorscope demo``.
+writes ``docs/raw-and-magnified.png`` from the sample clip, with the settings of ``tremorscope demo``. Its
+text "weights" names those of the network, by their SHA-256.
 """
 
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from atomic_file import replaced
+from export.artifact import checked
 from runtime.assembly import magnifier_for
 from runtime.camera.video_file import VideoFile
 from runtime.clips import write_text
 from runtime.demo import SAMPLE, demo_config, read_truth
+from runtime.engine.onnx_runtime import SHIPPED
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "raw-and-magnified.png"
 ROWS = slice(104, 264)
@@ -51,8 +56,10 @@ def main() -> None:
         write_text(upper, title, (x, 20), 0.55, (255, 255, 255))
         words = f"the column at midspan over {SLICE_S[1] - SLICE_S[0]:g} s"
         write_text(lower, words, (x, 20), 0.45, (255, 255, 255))
+    facts = PngInfo()
+    facts.add_text("weights", checked(SHIPPED).weights_sha256)
     with replaced(OUT) as scratch:
-        cv2.imwrite(str(scratch), np.vstack([upper, lower]))
+        Image.fromarray(np.vstack([upper, lower])[..., ::-1]).save(scratch, pnginfo=facts)
     print(f"{OUT.name} written")
 
 

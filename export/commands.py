@@ -38,7 +38,10 @@ def export(
     ] = None,
 ) -> None:
     """Write a network as the streaming ONNX graph that devices run."""
+    from rich.progress import Progress
+
     from calibration import ranges as stored
+    from export.onnx_graph import PARITY_FRAMES
     from export.onnx_graph import export as write
     from magnifier.weights import released
 
@@ -46,7 +49,16 @@ def export(
     measured = None
     if chosen == "int8":
         measured = stored.read(ranges or released_ranges(model))
-    path, sidecar = write(weights or released(model), out, size_in_px(size), chosen, measured)
+    with Progress(transient=True) as bar:
+        task = bar.add_task("comparing with torch", total=PARITY_FRAMES)
+        path, sidecar = write(
+            weights or released(model),
+            out,
+            size_in_px(size),
+            chosen,
+            measured,
+            lambda: bar.advance(task),
+        )
     parity = sidecar.parity
     assert parity is not None
     typer.echo(

@@ -1,5 +1,6 @@
 """Weights -> the streaming ONNX graph, simplified, checked, and compared with torch."""
 
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from magnifier.networks.quantised import in_float, reaches
 from magnifier.onnx_export import exported
 
 PARITY_FRAMES = 50
-"""Of each mode."""
+"""Of all modes together: torch takes seconds for one in full HD."""
 PARITY_GAIN = 20.0
 ANY_SIZE_PX = (191, 158)
 """What a graph of any size is compared at: not a multiple of any stride."""
@@ -36,7 +37,8 @@ ALLOWED_DIFFERENCE = 1.0
 """Grey levels, in full precision: a value that lies at a rounding's edge may fall to either side."""
 LEAST_SSIM: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.99}
 ALLOWED_GAIN_ERROR: dict[Precision, float] = {"fp32": 0.001, "fp16": 0.002, "int8": 0.02}
-FOLLOW_BY_MODE = {"static": (1.0, 0.05), "dynamic": (1.0, 1.0), "band-pass": (0.6, 0.1)}
+MODES = {"static": (18, (1.0, 0.05)), "dynamic": (16, (1.0, 1.0)), "band-pass": (16, (0.6, 0.1))}
+"""How many of these frames, and how fast the two low-passes follow them."""
 
 
 def export(
@@ -45,13 +47,16 @@ def export(
     size_px: tuple[int, int] | None,
     precision: Precision = "fp32",
     ranges: Ranges | None = None,
+    tell: Callable[[], None] = lambda: None,
 ) -> tuple[Path, Sidecar]:
     """Write ``<network>[-<W>x<H>][-<precision>].onnx`` with its sidecar and its golden pictures.
 
     ``size_px`` is (width, height); None leaves both open, as ONNX Runtime can run it. ``ranges`` are
-    those of the weights, for eight bits. Raises Failure when the graph does not give the picture that
-    torch gives.
+    those of the weights, for eight bits; ``tell`` is called after each of ``PARITY_FRAMES`` frames that
+    were compared. Raises Failure when the graph does not give the picture that torch gives.
     """
+    if size_px is not None and min(size_px) < SMALLEST_PX:
+        raise Failure(f"{size_px[0]}x{size_px[1]} is too small; at least {SMALLEST_PX} px a side")
     network = weights.load_network(weights_path)
     digest = sha256(weights_path)
     streaming = StreamingMagnifier(network).eval()
@@ -63,9 +68,11 @@ def export(
             )
         model, ranges = learned_eight_bits(streaming, size_px), None
     else:
+        if precision == "int8":
+            check_ranges(ranges, digest)
         model = simplified(traced(streaming), streaming, size_px)
-        model = in_precision(model, precision, ranges, digest)
-    parity = compare(streaming, model, size_px or ANY_SIZE_PX)
+        model = in_precision(model, precision, ranges)
+    parity = compare(streaming, model, size_px or ANY_SIZE_PX, tell)
     _check(parity, precision, weights_path)
     parts = [network.name]
     if size_px is not None:
@@ -94,24 +101,29 @@ def export(
 
 
 def in_precision(
-    model: onnx.ModelProto, precision: Precision, ranges: Ranges | None, weights_sha256: str
+    model: onnx.ModelProto, precision: Precision, ranges: Ranges | None
 ) -> onnx.ModelProto:
-    """The float32 graph ``model`` in another precision, checked. Raises Failure without its ranges."""
+    """The float32 graph ``model`` in another precision, checked; in eight bits by its own ranges."""
     if precision == "fp32":
         return model
     model = halved(model)
     if precision == "int8":
-        if ranges is None:
-            raise Failure("eight bits need measured ranges; make them with: tremorscope quantize")
-        if ranges.weights_sha256 != weights_sha256:
-            raise Failure(
-                f"the ranges were measured with the weights {ranges.weights_sha256[:12]}..., these are "
-                f"{weights_sha256[:12]}...; measure them again with: tremorscope quantize"
-            )
+        assert ranges is not None
         model = in_eight_bits(model, ranges.reaches)
         _lint(faults(model, ranges.reaches))
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def check_ranges(ranges: Ranges | None, weights_sha256: str) -> None:
+    """Raises Failure where there are none, or those of other weights."""
+    if ranges is None:
+        raise Failure("eight bits need measured ranges; make them with: tremorscope quantize")
+    if ranges.weights_sha256 != weights_sha256:
+        raise Failure(
+            f"the ranges were measured with the weights {ranges.weights_sha256[:12]}..., these are "
+            f"{weights_sha256[:12]}...; measure them again with: tremorscope quantize"
+        )
 
 
 def learned_eight_bits(
@@ -182,8 +194,6 @@ def simplified(
     shapes = None
     if size_px is not None:
         width, height = size_px
-        if min(size_px) < SMALLEST_PX:
-            raise Failure(f"{width}x{height} is too small; at least {SMALLEST_PX} px a side")
         state = _state_shape(streaming, height, width)
         shapes = {"frame": [height, width, 3], "fast": list(state), "slow": list(state)}
     simple: onnx.ModelProto
@@ -193,16 +203,19 @@ def simplified(
 
 
 def compare(
-    streaming: StreamingMagnifier, model: onnx.ModelProto, size_px: tuple[int, int]
+    streaming: StreamingMagnifier,
+    model: onnx.ModelProto,
+    size_px: tuple[int, int],
+    tell: Callable[[], None] = lambda: None,
 ) -> Parity:
-    """Run graph and torch side by side for 50 frames of each mode on a moving texture."""
+    """Run graph and torch side by side for 50 frames in all three modes on a moving texture."""
     session = GraphSession(model, streaming.network.encoder_stride)
-    pictures = moving_texture(size_px, PARITY_FRAMES)
+    pictures = moving_texture(size_px, max(frames for frames, _ in MODES.values()))
     agreement = Agreement(similarity)
     off_px: list[float] = []
-    for follow in FOLLOW_BY_MODE.values():
+    for frames, follow in MODES.values():
         states = [np.zeros(_state_shape(streaming, *pictures[0].shape[:2]), np.float32)] * 2
-        for number, picture in enumerate(pictures):
+        for number, picture in enumerate(pictures[:frames]):
             gain, rates = (PARITY_GAIN, follow) if number else FIRST
             with torch.inference_mode():
                 knobs = np.array([gain], np.float32), np.array(rates, np.float32)
@@ -216,6 +229,7 @@ def compare(
                 moved = expected[DISPLACEMENT], found[DISPLACEMENT]
                 off_px.append(float(np.abs(moved[0] - moved[1]).max()))
             agreement.add(picture, expected["magnified"], found["magnified"], moved)
+            tell()
     return Parity(
         frames=agreement.frames,
         largest_difference=agreement.largest_difference,

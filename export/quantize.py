@@ -76,10 +76,11 @@ def quantize(
     network = stored_weights.load_network(weights)
     path = out / f"{network.name}.ranges.json"
     weights_sha256, frames_sha256 = sha256(weights), digest(runs)
+    page = out / f"{network.name}-int8.md"
     with suppress(Failure):  # none, or a damaged one: it is written anew
         before = stored.read(path)
         key = before.ranges_version, before.weights_sha256, before.frames_sha256
-        if key == (stored.RECIPE, weights_sha256, frames_sha256):
+        if key == (stored.RECIPE, weights_sha256, frames_sha256) and page.is_file():
             return f"{path}: measured with these weights on these frames before, left as it is"
     streaming = StreamingMagnifier(network).eval()
     tell("exporting")
@@ -94,7 +95,6 @@ def quantize(
         reaches=found.reaches,
         half_precision={layer.name: layer.snr_db for layer in found.returned},
     )
-    page = out / f"{network.name}-int8.md"
     quantisation_report.write(page, found, ranges, command)
     stored.write(path, ranges)
     return (

@@ -172,7 +172,7 @@ def evaluate(
 
     from atomic_file import replaced
     from magnifier import evaluation, model_card, scene_folder
-    from magnifier.weights import load_network, read, released
+    from magnifier.weights import load_network, released
 
     stored = scene_folder.read(scenes)
     path = weights or released(model)
@@ -185,7 +185,7 @@ def evaluate(
     typer.echo(f"{loaded.name} SSIM {network_ssim:.4f}")
     typer.echo(f"unmagnified SSIM {input_ssim:.4f}")
     if card is not None:
-        model_card.write(card, loaded, read(path)[1], scores)
+        model_card.write(card, path, loaded, scores)
     if json_file is not None:
         report = {
             "network": loaded.name,

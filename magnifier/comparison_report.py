@@ -34,6 +34,8 @@ class About:
     parameters: str = ""
     frames_hz: str = ""
     core_hours: str = ""
+    weights: str = ""
+    """The beginning of their SHA-256."""
 
 
 def described(paths: dict[str, Path], networks: dict[str, Magnifier]) -> dict[str, About]:
@@ -48,6 +50,7 @@ def described(paths: dict[str, Path], networks: dict[str, Magnifier]) -> dict[st
             parameters=f"{spent.parameters:,}",
             frames_hz=f"{1 / frame_s[name]:.1f}{times}",
             core_hours=weights.read(paths[name])[1].get("core_hours", "?"),
+            weights=weights.digest(paths[name]),
         )
     return about
 
@@ -76,7 +79,7 @@ Written by `{command}` on {processor()}. Every method saw the same pictures. `{U
 current frame as it is. `phase-based` is the package vidmag (Wadhwa et al. 2013). GMAC: multiply-accumulates
 a frame at 384x384. Frames/s: the same size in ONNX Runtime, one process, networks in turns, median of
 {speed.RUNS}; in brackets how many times the baseline's. Core-hours: processor time that training took, all
-cores added.
+cores added. Weights: the beginning of their SHA-256.
 
 ## {count} held-out scenes
 
@@ -153,7 +156,7 @@ def _captioned(picture: np.ndarray, caption: str) -> np.ndarray:
 
 def _scenes_table(results: dict[str, Results], about: dict[str, About]) -> str:
     scores = ("SSIM", "gained", "PSNR dB", "LPIPS")
-    header = ("method", *scores, "GMAC", "parameters", "frames/s", "core-hours")
+    header = ("method", *scores, "GMAC", "parameters", "frames/s", "core-hours", "weights")
     nothing = np.array([scene.ssim for scene in results[UNMAGNIFIED].scenes])
     rows = []
     for name, part in results.items():
@@ -174,6 +177,7 @@ def _scenes_table(results: dict[str, Results], about: dict[str, About]) -> str:
                 facts.parameters,
                 facts.frames_hz,
                 facts.core_hours,
+                facts.weights,
             )
         )
     return table(header, rows)

@@ -10,11 +10,11 @@ from magnifier.evaluation import Score
 from magnifier.photographs import DEBIAN_PACKAGES, HELD_OUT_SHARE
 
 
-def write(
-    path: Path, network: networks.Magnifier, facts: dict[str, str], scores: list[Score]
-) -> None:
-    """Write the card from what the file of weights says of itself and the scores just measured."""
-    name = network.name
+def write(path: Path, source: Path, network: networks.Magnifier, scores: list[Score]) -> None:
+    """Write the card from what ``source``, the file of weights, says of itself and the scores just
+    measured of its ``network``.
+    """
+    name, facts = network.name, weights.read(source)[1]
     parameters = sum(each.numel() for each in network.parameters())
     recipe = json.loads(facts["recipe"])
     network_ssim = fmean(score.network_ssim for score in scores)
@@ -24,6 +24,7 @@ def write(
     description = " ".join((network.__doc__ or "").split())
     rows = [
         ("network", f"`{name}`: {description}"),
+        ("weights", f"SHA-256 {weights.digest(source)}..."),
         ("parameters", f"{parameters:,}"),
         ("decoder blocks", str(networks.depth(network.state_dict()))),
         (

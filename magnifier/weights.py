@@ -1,5 +1,6 @@
 """Weights on disk: safetensors, never pickle. What is released lies in ``magnifier/released``."""
 
+import hashlib
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -31,6 +32,11 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise Failure(
             f"{path}: not a readable safetensors file ({error}); fetch or train it again"
         ) from error
+
+
+def digest(path: Path) -> str:
+    """The beginning of a file's SHA-256, by which pages and files say which weights they are of."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def trained_steps(facts: dict[str, str]) -> int:

@@ -70,6 +70,12 @@ class _Newest:
             frame, self._frame = self._frame, None
             return frame
 
+    def look(self, timeout_s: float) -> Frame | None:
+        """The frame that waits, which stays there."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is not None, timeout_s)
+            return self._frame
+
 
 class Daemon:
     """Runs one camera until it is stopped or, for a file, until it ends.
@@ -263,7 +269,7 @@ class Daemon:
             frame = self._to_magnify.get(timeout_s=0.2)
             if frame is None:
                 continue
-            picture = self._magnifier.process(frame)
+            picture = self._magnifier.process(frame, self._to_magnify.look)
             self.counters.magnified += 1
             if self._evidence is not None:
                 self._evidence.see_magnified(frame, picture)

@@ -8,13 +8,14 @@ each call from the real time since the last frame; first-order sections stay val
 import cmath
 import logging
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from failure import Failure
 from runtime.config import Magnification
-from runtime.engine import Engine, Follow
+from runtime.engine import Coming, Engine, Follow
 from runtime.frame import Frame
 
 log = logging.getLogger(__name__)
@@ -79,25 +80,40 @@ class Magnifier:
         """Close the engine."""
         self._engine.close()
 
-    def process(self, frame: Frame) -> NDArray[np.uint8]:
-        """The magnified picture, as large as the frame's."""
+    def process(
+        self, frame: Frame, coming: Callable[[float], Frame | None] | None = None
+    ) -> NDArray[np.uint8]:
+        """The magnified picture, as large as the frame's.
+
+        ``coming`` waits so many seconds at most for the frame that will probably be next: an engine may
+        fetch it while it computes.
+        """
         part = self._part(frame.image)
         step_s = (frame.t_capture_ns - self._last_ns) / 1e9
         self._last_ns = frame.t_capture_ns
         if self._size != frame.image.shape or not 0 < step_s < GAP_S:
             self._size = frame.image.shape
             self._engine.reset()
-            shown = self._engine.step(part, 1.0, (1.0, 1.0))
+            follow, gain = (1.0, 1.0), 1.0
         else:
             self._warn_of_rate(step_s)
             follow, gain = filter_for(self._settings, step_s)
-            shown = self._engine.step(part, gain, follow)
+        shown = self._engine.step(part, gain, follow, coming and self._parts(coming))
         area = self._settings.area
         if area is None:
             return shown
         whole = frame.image.copy()
         whole[area.y : area.y + area.height, area.x : area.x + area.width] = shown
         return whole
+
+    def _parts(self, coming: Callable[[float], Frame | None]) -> Coming:
+        """What ``coming`` gives, as the engine sees it."""
+
+        def part(within_s: float) -> NDArray[np.uint8] | None:
+            frame = coming(within_s)
+            return None if frame is None else self._part(frame.image)
+
+        return part
 
     def _part(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         area = self._settings.area

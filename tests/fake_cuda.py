@@ -2,7 +2,8 @@
 
 Device memory is real memory at its real address. What is asked of a stream happens only when somebody
 waits for it, as late as a GPU may; so whoever reads too early, or frees or changes memory that is still
-to be copied, gets wrong bytes or is caught. A mistake raises ``Misuse`` at once, except in a
+to be copied, gets wrong bytes or is caught. With ``early_copies`` what is copied to the GPU is copied at
+once instead, where nothing of its stream is still to be done. A mistake raises ``Misuse`` at once, except in a
 destructor, and is kept: end each test with ``gpu.check()``, which also finds what was left over.
 
 How contexts and destructors behave was read in the sources of pycuda 2026.1 (src/cpp/cuda.hpp).
@@ -12,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
@@ -50,13 +52,20 @@ class FakeGpu:
     """The device, and a module for it: ``driver``."""
 
     def __init__(
-        self, name: str = "Orin", capability: tuple[int, int] = (8, 7), integrated: bool = True
+        self,
+        name: str = "Orin",
+        capability: tuple[int, int] = (8, 7),
+        integrated: bool = True,
+        early_copies: bool = False,
     ) -> None:
         self.name, self.capability, self.integrated = name, capability, integrated
+        self.early_copies = early_copies
         self.clock_ms = 0.0
         """A copy takes 1 ms, whatever its size, and computing takes 5."""
         self.misuses: list[str] = []
         self.calls: list[str] = []
+        self.asked: list[tuple[str, int]] = []
+        """What was asked of streams: the call, and which stream, counted as they were made."""
         self.fails_at: int | None = None
         """The number of the call that fails, counted from 0 in ``calls``."""
         self.stays_broken = False
@@ -184,20 +193,43 @@ class Stream:
     def __init__(self, gpu: FakeGpu) -> None:
         gpu.call("cuStreamCreate")
         self.gpu, self.queue = gpu, list[Callable[[], None]]()
+        self.number = gpu.held.get("streams", 0)
+        self.done = 0
         self.context = gpu.stack[-1]
         self.handle = id(self)
         gpu.streams[self.handle] = self
         gpu.hold("streams", 1)
 
+    @property
+    def end(self) -> int:
+        """How much it was asked for since it was made."""
+        return self.done + len(self.queue)
+
+    def ask(self, call: str, action: Callable[[], None], *, early: bool = False) -> None:
+        """Put it into the queue, or do it at once where a GPU may."""
+        self.gpu.asked.append((call, self.number))
+        self.queue.append(action)
+        if early and len(self.queue) == 1:
+            self.run_to(self.end)
+
     @as_in_c
     def synchronize(self) -> None:
         self.gpu.call("cuStreamSynchronize")
-        self.run(len(self.queue))
+        self.run_to(self.end)
 
-    def run(self, count: int) -> None:
-        """Do the first ``count`` things."""
-        done, self.queue = self.queue[:count], self.queue[count:]
-        for action in done:
+    @as_in_c
+    def wait_for_event(self, event: "Event") -> None:
+        self.gpu.call("cuStreamWaitEvent")
+        stream, place = event.stream, event.place  # as they are now: it may be recorded again
+        if stream is None:
+            raise self.gpu.misuse("a stream is to wait for an event that was never recorded")
+        self.ask("cuStreamWaitEvent", partial(stream.run_to, place))
+
+    def run_to(self, place: int) -> None:
+        """Do everything up to this place of the queue."""
+        while self.done < place:
+            action = self.queue.pop(0)
+            self.done += 1
             action()
 
     def __del__(self) -> None:
@@ -215,7 +247,7 @@ class Event:
         self.gpu, self.flags = gpu, flags
         self.context = gpu.stack[-1]
         self.stream: Stream | None = None
-        self.reached = 0
+        self.place = 0
         self.passed_ms: list[float] = []
         gpu.hold("events", 1)
 
@@ -223,8 +255,8 @@ class Event:
     def record(self, stream: Stream) -> None:
         self.gpu.call("cuEventRecord")
         gpu, passed_ms = self.gpu, list[float]()  # not the event itself: the queue would keep it
-        stream.queue.append(lambda: passed_ms.append(gpu.clock_ms))
-        self.stream, self.reached, self.passed_ms = stream, len(stream.queue), passed_ms
+        stream.ask("cuEventRecord", lambda: passed_ms.append(gpu.clock_ms), early=gpu.early_copies)
+        self.stream, self.place, self.passed_ms = stream, stream.end, passed_ms
 
     @as_in_c
     def time_since(self, earlier: "Event") -> float:
@@ -243,8 +275,7 @@ class Event:
             raise self.gpu.misuse("an event is waited for that was never recorded")
         if not self.flags & int(self.gpu.driver.event_flags.BLOCKING_SYNC):
             raise self.gpu.misuse("waiting for this event takes a whole core of the processor")
-        self.stream.run(self.reached)
-        self.reached = 0
+        self.stream.run_to(self.place)
 
     def __del__(self) -> None:
         if getattr(self, "context", None) is not None:
@@ -380,13 +411,16 @@ def _driver(gpu: FakeGpu) -> Any:
         gpu.call("cuMemcpyHtoDAsync")
         gpu.pinned_bytes(src, "cuMemcpyHtoDAsync")
         gpu.bytes_at(int(dest), src.nbytes, "cuMemcpyHtoDAsync")
+        asked = src.tobytes()
 
         def copy() -> None:
             to = gpu.bytes_at(int(dest), src.nbytes, "a copy to the GPU")
             to[:] = gpu.pinned_bytes(src, "a copy to the GPU")
+            if to.tobytes() != asked:
+                raise gpu.misuse("page-locked memory was changed before it was copied")
             gpu.clock_ms += 1
 
-        stream.queue.append(copy)
+        stream.ask("cuMemcpyHtoDAsync", copy, early=gpu.early_copies)
 
     def memcpy_dtoh_async(dest: NDArray[Any], src: int, stream: Stream) -> None:
         gpu.call("cuMemcpyDtoHAsync")
@@ -398,7 +432,7 @@ def _driver(gpu: FakeGpu) -> Any:
             to[:] = gpu.bytes_at(int(src), dest.nbytes, "a copy from the GPU")
             gpu.clock_ms += 1
 
-        stream.queue.append(copy)
+        stream.ask("cuMemcpyDtoHAsync", copy)
 
     def memset_d32_async(dest: int, data: int, size: int, stream: Stream) -> None:
         gpu.call("cuMemsetD32Async")
@@ -407,7 +441,7 @@ def _driver(gpu: FakeGpu) -> Any:
         def fill() -> None:
             gpu.bytes_at(int(dest), 4 * size, "filling memory").view(np.uint32)[:] = data
 
-        stream.queue.append(fill)
+        stream.ask("cuMemsetD32Async", fill)
 
     driver: Any = ModuleType("pycuda.driver")
     driver.Error = Error

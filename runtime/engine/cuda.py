@@ -1,4 +1,4 @@
-"""One GPU through pycuda: memory, a stream and a context that are given back together."""
+"""One GPU through pycuda: memory, streams and a context that are given back together."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -8,10 +8,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from nvidia_gpu import GpuContext
 
+COMPUTING, ARRIVALS = "computing", "arrivals"
+
 
 class Gpu:
-    """The first GPU with one stream, and everything that was taken from it.
+    """The first GPU with two streams, and everything that was taken from it.
 
+    One stream computes; frames come on the other, so that one can be copied while another computes.
     Every use stands in ``with gpu.current():``, on any thread (see GpuContext, whose errors these are).
     """
 
@@ -19,26 +22,24 @@ class Gpu:
         self._driver = driver
         self._context = GpuContext(driver, owner)
         self._held: list[tuple[str, Callable[[], object]]] = []
-        self._stream: Any = None
-        self._done: Any = None
+        # Always reached through here: a variable that an error's traceback keeps would keep a stream.
+        self._streams: dict[str, Any] = {}
         self._marks: dict[str, Any] = {}
         self._closed = False
         self.name = self._context.name
         self.compute_capability = self._context.compute_capability
         try:
             with self.current(), self._context.doing("open a stream"):
-                self._stream = driver.Stream()
-                # Without BLOCKING_SYNC a thread that waits spins, and the measurement needs the core.
-                flags = driver.event_flags.BLOCKING_SYNC | driver.event_flags.DISABLE_TIMING
-                self._done = driver.Event(flags)
+                for name in (COMPUTING, ARRIVALS):
+                    self._streams[name] = driver.Stream()
         except BaseException:
             self.close()
             raise
 
     @property
     def stream_handle(self) -> int:
-        """The stream that everything runs on, in the order of the calls."""
-        handle: int = self._stream.handle
+        """The stream that everything but ``send`` runs on, in the order of the calls."""
+        handle: int = self._streams[COMPUTING].handle
         return handle
 
     @contextmanager
@@ -66,38 +67,51 @@ class Gpu:
         self._held.append((what, release))
 
     def upload(self, address: int, source: NDArray[Any], what: str) -> None:
-        """Copy page-locked memory to the GPU; ``source`` must stay as it is until ``wait``."""
+        """Copy page-locked memory to the GPU; ``source`` must stay as it is until a later mark."""
         with self._context.doing(f"copy {what} to the GPU"):
-            self._driver.memcpy_htod_async(address, source, self._stream)
+            self._driver.memcpy_htod_async(address, source, self._streams[COMPUTING])
+
+    def send(self, address: int, source: NDArray[Any], what: str) -> None:
+        """The same beside everything else, between the marks "``what`` leaves" and "``what`` is there".
+
+        ``source`` must stay as it is until the GPU has passed the second; what computes with it must begin
+        ``after`` that.
+        """
+        self._mark(f"{what} leaves", ARRIVALS)
+        with self._context.doing(f"copy {what} to the GPU"):
+            self._driver.memcpy_htod_async(address, source, self._streams[ARRIVALS])
+        self._mark(f"{what} is there", ARRIVALS)
 
     def download(self, target: NDArray[Any], address: int, what: str) -> None:
-        """Copy from the GPU to page-locked memory; it is there after ``wait``."""
+        """Copy from the GPU to page-locked memory; it is there after a later mark."""
         with self._context.doing(f"copy {what} from the GPU"):
-            self._driver.memcpy_dtoh_async(target, address, self._stream)
+            self._driver.memcpy_dtoh_async(target, address, self._streams[COMPUTING])
 
     def fill_with_zeros(self, address: int, size: int, what: str) -> None:
         """``size`` bytes, a multiple of 4."""
         with self._context.doing(f"zero {what}"):
-            self._driver.memset_d32_async(address, 0, size // 4, self._stream)
+            self._driver.memset_d32_async(address, 0, size // 4, self._streams[COMPUTING])
 
     def mark(self, name: str) -> None:
         """Note when the GPU gets here, as the latest moment of that name."""
-        with self._context.doing(f"note the time of {name}"):
-            if name not in self._marks:
-                self._marks[name] = self._driver.Event()
-            self._marks[name].record(self._stream)
+        self._mark(name, COMPUTING)
+
+    def after(self, name: str) -> None:
+        """What is asked for from now on begins when the GPU has passed this mark."""
+        with self._context.doing(f"let the GPU wait until {name}"):
+            self._streams[COMPUTING].wait_for_event(self._marks[name])
+
+    def wait(self, name: str, what: str) -> None:
+        """Sleep until the GPU has passed this mark, if there is one; errors of ``what`` are told here."""
+        if name in self._marks:
+            with self._context.doing(f"finish {what}"):
+                self._marks[name].synchronize()
 
     def seconds_between(self, first: str, second: str) -> float:
         """Of the GPU's own clock, between two marks that were waited for."""
         with self._context.doing(f"tell the time from {first} to {second}"):
             milliseconds: float = self._marks[second].time_since(self._marks[first])
         return milliseconds / 1e3
-
-    def wait(self, what: str) -> None:
-        """Sleep until everything asked for so far is done; errors of it are told here."""
-        with self._context.doing(f"finish {what}"):
-            self._done.record(self._stream)
-            self._done.synchronize()
 
     def close(self) -> None:
         """Wait for what runs, then give everything back. Later calls do nothing.
@@ -112,10 +126,17 @@ class Gpu:
 
     def _free(self) -> None:
         with self.current():
-            if self._stream is not None:
+            for name in self._streams:
                 with suppress(self._driver.Error):  # told already by what it came from
-                    self._stream.synchronize()
+                    self._streams[name].synchronize()
             while self._held:
                 self._context.attempt(*self._held.pop())
-            self._stream = self._done = None
+            self._streams.clear()
             self._marks.clear()
+
+    def _mark(self, name: str, stream: str) -> None:
+        with self._context.doing(f"note the time of {name}"):
+            if name not in self._marks:
+                # Without BLOCKING_SYNC a thread that waits spins, and the measurement needs the core.
+                self._marks[name] = self._driver.Event(self._driver.event_flags.BLOCKING_SYNC)
+            self._marks[name].record(self._streams[stream])

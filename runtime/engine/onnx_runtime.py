@@ -13,7 +13,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import EPFail, Fail, RuntimeExc
 from export.artifact import read_graph
 from failure import Failure
 from nvidia_gpu import START_AGAIN
-from runtime.engine import Follow
+from runtime.engine import Coming, Follow
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,14 @@ class OnnxRuntimeEngine:
     def reset(self) -> None:
         self._state = None
 
-    def step(self, image: NDArray[np.uint8], gain: float, follow: Follow) -> NDArray[np.uint8]:
+    def step(
+        self,
+        image: NDArray[np.uint8],
+        gain: float,
+        follow: Follow,
+        coming: Coming | None = None,
+    ) -> NDArray[np.uint8]:
+        del coming  # a frame is read where it lies
         if self._session is None:
             raise RuntimeError(f"{self._graph}: the engine was closed")
         shape = self._state_shape(*image.shape[:2])

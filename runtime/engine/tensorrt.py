@@ -1,8 +1,8 @@
 """TensorRT on this device's GPU: a frame's bytes go in and come out, the states stay there.
 
-``step`` gives back the picture of the very frame that it was given, so it copies in, computes and
-copies out one after the other, one frame at a time (decision 008 says why). The measurement never waits
-for it: while the GPU works, this thread sleeps without Python's lock.
+``step`` gives back the picture of the very frame that it was given. While the GPU computes it, the next
+frame, where there is one by then, is copied to a second place (decision 008). The measurement never
+waits for it: while the GPU works, this thread sleeps without Python's lock.
 """
 
 import logging
@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from export.artifact import EngineSidecar, read_engine, sha256
 from failure import Failure
 from nvidia_gpu import START_AGAIN, installed_pycuda, installed_tensorrt
-from runtime.engine import Follow
+from runtime.engine import Coming, Follow
 from runtime.engine.cuda import Gpu
 
 log = logging.getLogger(__name__)
 
 STATES = ("fast", "slow")
+SPARE_SHARE = 0.8
+"""Of the time that a frame computes, for which the next one is waited for: it delays no picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,13 @@ class TensorRtEngine:
     def reset(self) -> None:
         self._opened().reset()
 
-    def step(self, image: NDArray[np.uint8], gain: float, follow: Follow) -> NDArray[np.uint8]:
+    def step(
+        self,
+        image: NDArray[np.uint8],
+        gain: float,
+        follow: Follow,
+        coming: Coming | None = None,
+    ) -> NDArray[np.uint8]:
         height_px, width_px = image.shape[:2]
         size = self._sidecar.size_px
         if size != (width_px, height_px):
@@ -86,7 +94,7 @@ class TensorRtEngine:
                 f"{width_px}x{height_px} px; change magnification.area, or make one of that size "
                 "with: tremorscope export, tremorscope build"
             )
-        return self._opened().step(image, gain, follow)
+        return self._opened().step(image, gain, follow, coming)
 
     def frame_times(self) -> FrameTimes:
         """Of the latest ``step``."""
@@ -116,6 +124,15 @@ class _Tensor:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a frame is copied from, and to. There are two: one is filled while the other is read."""
+
+    what: str
+    page_locked: NDArray[np.uint8]
+    address: int
+
+
 class _Run:
     """A loaded plan with its buffers, none of which is allocated again for a frame."""
 
@@ -140,9 +157,18 @@ class _Run:
         for name, tensor in tensors.items():
             self._bind(name, gpu.memory(tensor.size, name))
         width_px, height_px = sidecar.size_px
+        picture = height_px, width_px, 3
         self._state_bytes = 4 * math.prod(sidecar.state_shape(width_px, height_px))
-        self._frame = gpu.page_locked((height_px, width_px, 3), np.uint8, "the frame")
-        self._magnified = gpu.page_locked((height_px, width_px, 3), np.uint8, "the picture")
+        self._free, self._read = (
+            _Place(what, gpu.page_locked(picture, np.uint8, what), address)
+            for what, address in (
+                ("a frame", self._addresses["frame"]),
+                ("the other frame", gpu.memory(tensors["frame"].size, "the other frame")),
+            )
+        )
+        self._sent: NDArray[np.uint8] | None = None
+        self._computing_s = 0.0
+        self._magnified = gpu.page_locked(picture, np.uint8, "the picture")
         self._gain = gpu.page_locked((1,), np.float32, "the gain")
         self._follow = gpu.page_locked((2,), np.float32, "the filter")
         self._zero_states()
@@ -151,32 +177,51 @@ class _Run:
         with self._gpu.current():
             self._zero_states()
 
-    def step(self, image: NDArray[np.uint8], gain: float, follow: Follow) -> NDArray[np.uint8]:
+    def step(
+        self, image: NDArray[np.uint8], gain: float, follow: Follow, coming: Coming | None
+    ) -> NDArray[np.uint8]:
         gpu = self._gpu
         with gpu.current():
-            self._frame[...] = image
+            if self._sent is None or not _are_one(image, self._sent):
+                self._send(image)
+            self._sent = None
+            self._free, self._read = self._read, self._free
             self._gain[0] = gain
             self._follow[:] = follow
-            gpu.mark("the beginning")
-            gpu.upload(self._addresses["frame"], self._frame, "the frame")
             gpu.upload(self._addresses["gain"], self._gain, "the gain")
             gpu.upload(self._addresses["follow"], self._follow, "the filter")
+            gpu.after(f"{self._read.what} is there")
+            self._bind("frame", self._read.address)
             gpu.mark("computing")
             if not self._context.execute_async_v3(gpu.stream_handle):
                 raise self._refused("run the plan", START_AGAIN)
             gpu.mark("computed")
             gpu.download(self._magnified, self._addresses["magnified"], "the picture")
             gpu.mark("the end")
-            gpu.wait("magnifying a frame")
+            following = None if coming is None else coming(SPARE_SHARE * self._computing_s)
+            if following is not None and following.shape == image.shape:
+                self._send(following)
+                self._sent = following
+            gpu.wait("the end", "magnifying a frame")
+            self._computing_s = gpu.seconds_between("computing", "computed")
             self._swap_states()
             # A copy: whoever gets it may keep it, and the next call writes here again.
             return self._magnified.copy()
 
     def frame_times(self) -> FrameTimes:
         with self._gpu.current():
-            computing_s = self._gpu.seconds_between("computing", "computed")
-            whole_s = self._gpu.seconds_between("the beginning", "the end")
-        return FrameTimes(computing_s=computing_s, copying_s=whole_s - computing_s)
+            what = self._read.what
+            sending_s = self._gpu.seconds_between(f"{what} leaves", f"{what} is there")
+            fetching_s = self._gpu.seconds_between("computed", "the end")
+        return FrameTimes(computing_s=self._computing_s, copying_s=sending_s + fetching_s)
+
+    def _send(self, image: NDArray[np.uint8]) -> None:
+        """Into the free place, beside what is computed."""
+        place = self._free
+        # Where a frame was sent there that was overtaken, it may still be on its way.
+        self._gpu.wait(f"{place.what} is there", f"copying {place.what}")
+        place.page_locked[...] = image
+        self._gpu.send(place.address, place.page_locked, place.what)
 
     def _swap_states(self) -> None:
         """What was written is read next, where it is."""
@@ -219,6 +264,12 @@ class _Run:
         return Failure(
             f"{self._plan}: TensorRT cannot {what} ({self._messages.last_error}); {mend}"
         )
+
+
+def _are_one(image: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Whether two views show the same memory in the same way."""
+    mine, theirs = image.__array_interface__, other.__array_interface__
+    return all(mine[key] == theirs[key] for key in ("data", "shape", "strides"))
 
 
 def _messages(trt: Any) -> Any:

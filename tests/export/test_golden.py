@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from released_graphs import traced_once as traced_once
 
 from export import golden, onnx_graph
 from export.artifact import checked
@@ -13,6 +14,7 @@ from magnifier import networks, weights
 from runtime.engine.onnx_runtime import OnnxRuntimeEngine
 from runtime.engine.trial import Effort, tried
 
+pytestmark = pytest.mark.usefixtures("traced_once")
 QUICK = Effort(warm_up_s=0, frames=1)
 
 

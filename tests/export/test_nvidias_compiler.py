@@ -35,7 +35,6 @@ from export.engine_layers import holding, precision_of
 from export.half_precision import ancestors
 from export.onnx_graph import in_precision, simplified
 from failure import Failure
-from magnifier import weights
 
 if platform.machine() != "x86_64":
     pytest.skip("tensorrt_rtx has wheels for x86_64 only", allow_module_level=True)
@@ -47,6 +46,7 @@ pytestmark = [
 ]
 
 SIZES_PX = [(640, 360), (1280, 720), (1920, 1080)]
+BEYOND_PX = (3840, 2160)
 
 
 @cache
@@ -60,8 +60,7 @@ def of_one_size(
 ) -> onnx.ModelProto:
     """The graph of a released network, as export makes it."""
     measured = None if precision != "int8" else ranges.read(released_ranges(network))
-    digest = sha256(weights.released(network))
-    return in_precision(simplified_graph(network, size_px), precision, measured, digest)
+    return in_precision(simplified_graph(network, size_px), precision, measured)
 
 
 def store(
@@ -127,6 +126,14 @@ def test_every_released_network_becomes_an_engine_of_every_precision(
             deep.discard(node.input[0].removesuffix(".input_coarse"))
         assert precision_of(layers, node.name) == computed, node.name
     assert precision != "int8" or not deep  # every convolution of the deep decoder
+
+
+def test_a_size_beyond_full_hd_is_built_as_well(tmp_path: Path) -> None:
+    wanted = Wanted("twofold", BEYOND_PX, "int8")
+    store(tmp_path / "graphs", of_one_size("twofold", BEYOND_PX, "int8"), wanted, "int8")
+    result = built(tmp_path, wanted)
+    assert checked_engine(result.path).size_px == BEYOND_PX
+    assert result.sidecar.convolutions["int8"] == len(deep_layers(traced_graph("twofold")[1]))
 
 
 @pytest.mark.parametrize("network", NETWORKS)

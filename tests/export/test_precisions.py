@@ -11,13 +11,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from released_graphs import remembered
 
 from export import quantisation
 from export.agreement import Agreement
 from export.eight_bits import deep_layers, in_eight_bits, layer_name
 from export.graph_session import GraphSession, Run
 from export.half_precision import ancestors, halved
-from export.onnx_graph import moving_texture, simplified, traced
+from export.onnx_graph import moving_texture, simplified
 from export.qdq_linter import faults
 from export.quantisation import agreement, collected, excess, quantised
 from export.streaming import StreamingMagnifier
@@ -39,7 +40,7 @@ class Exported:
             parameter.data += 0.02 * torch.randn_like(parameter)
         streaming = StreamingMagnifier(network).eval()
         self.stride = network.encoder_stride
-        self.model = simplified(traced(streaming), streaming, None)
+        self.model = simplified(remembered(streaming), streaming, None)
 
 
 @cache

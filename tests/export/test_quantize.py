@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from released_graphs import traced_once as traced_once
 
 from calibration import ranges
 from export.onnx_graph import export, moving_texture
@@ -16,6 +17,8 @@ from export.quantize import WINDOW_PX, quantize, where_most_moves
 from failure import Failure
 from magnifier import networks, weights
 from magnifier.networks.quantised import fitting
+
+pytestmark = pytest.mark.usefixtures("traced_once")
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,8 @@ def test_the_same_weights_and_frames_are_measured_once(
     told: list[str] = []
     assert "left as it is" in quantized(stored, tmp_path, scenes, told)
     assert told == []
+    (tmp_path / "twofold-int8.md").unlink()
+    assert "left as it is" not in quantized(stored, tmp_path, scenes)
     (tmp_path / "twofold.ranges.json").write_text("{")  # damaged: measured anew
     assert "left as it is" not in quantized(stored, tmp_path, scenes)
     others = scenes_in(tmp_path, 17)

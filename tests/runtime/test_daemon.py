@@ -19,7 +19,7 @@ from failure import Failure
 from runtime.camera.source import BaseSource
 from runtime.config import Alert, Camera, Config, Health, Magnification, Region
 from runtime.daemon import QUEUE_FRAMES, Daemon
-from runtime.engine import Follow
+from runtime.engine import Coming, Follow
 from runtime.frame import Frame
 from runtime.magnification import Magnifier
 from runtime.measurement import Measured, Measurement
@@ -33,6 +33,7 @@ needs_gstreamer = pytest.mark.skipif(
 GIRDER = Region(name="girder", x=12, y=12, width=40, height=40)
 LIVE = "gst: videotestsrc is-live=true ! video/x-raw,width=64,height=64,framerate=50/1"
 STATIONS = {"capture", "measure", "magnify"}
+PICTURES = [np.full((64, 64, 3), level, np.uint8) for level in range(3)]
 
 
 def config(source: str | Path, *, real_time: bool = False, **others: Any) -> Config:
@@ -52,11 +53,19 @@ class Engine:
 
     def __init__(self, hook: Callable[[], object] = lambda: None) -> None:
         self._hook = hook
+        self.coming: Coming | None = None
 
     def reset(self) -> None:
         pass
 
-    def step(self, image: NDArray[np.uint8], _gain: float, _follow: Follow) -> NDArray[np.uint8]:
+    def step(
+        self,
+        image: NDArray[np.uint8],
+        _gain: float,
+        _follow: Follow,
+        coming: Coming | None = None,
+    ) -> NDArray[np.uint8]:
+        self.coming = coming
         self._hook()
         return image
 
@@ -100,6 +109,36 @@ def in_thread(one: Daemon) -> threading.Thread:
 def ended(thread: threading.Thread) -> None:
     thread.join(10)
     assert not thread.is_alive(), "the daemon has not ended"
+
+
+def test_an_engine_sees_the_next_frame_coming_and_a_newer_one_overtakes_it(video: Path) -> None:
+    shown: list[int] = []
+    seen: list[NDArray[np.uint8] | None] = []
+    two_wait = threading.Event()
+
+    def look() -> None:
+        assert engine.coming is not None
+        if not seen:
+            seen.append(engine.coming(10.0))
+            two_wait.wait(10)
+            seen.append(engine.coming(0.0))
+
+    engine = Engine(look)
+    one = daemon(config(video), engine, shown=lambda frame, _: shown.append(frame.index))
+    frames = [Frame(number, number * 10**7, picture) for number, picture in enumerate(PICTURES)]
+    magnify = threading.Thread(target=one._magnify, name="magnify")
+    one._to_magnify.put(frames[0])
+    magnify.start()
+    wait_until(lambda: engine.coming is not None, "the first frame computes")
+    one._to_magnify.put(frames[1])
+    wait_until(lambda: len(seen) == 1, "the next frame was seen")
+    one._to_magnify.put(frames[2])
+    two_wait.set()
+    wait_until(lambda: shown == [0, 2], "the newest frame was shown")
+    one.stop()
+    magnify.join()
+    assert seen[0] is frames[1].image
+    assert seen[1] is frames[2].image
 
 
 @pytest.mark.parametrize("real_time", [False, True])

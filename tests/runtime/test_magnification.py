@@ -16,7 +16,7 @@ from runtime.camera.video_file import VideoFile
 from runtime.config import Magnification, Rectangle, Region
 from runtime.demo import SAMPLE, read_truth
 from runtime.displacement import LEARNED_PICTURES, DisplacementMeter
-from runtime.engine import Follow
+from runtime.engine import Coming, Follow
 from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine
 from runtime.frame import Frame
 from runtime.magnification import GAP_S, Magnifier, filter_for
@@ -131,12 +131,21 @@ class Recorder:
 
     def __init__(self) -> None:
         self.calls: list[tuple[NDArray[np.uint8], float, Follow] | str] = []
+        self.seen: NDArray[np.uint8] | None = None
+        """The frame that came while the latest one computed."""
 
     def reset(self) -> None:
         self.calls.append("reset")
 
-    def step(self, image: NDArray[np.uint8], gain: float, follow: Follow) -> NDArray[np.uint8]:
+    def step(
+        self,
+        image: NDArray[np.uint8],
+        gain: float,
+        follow: Follow,
+        coming: Coming | None = None,
+    ) -> NDArray[np.uint8]:
         self.calls.append((image.copy(), gain, follow))
+        self.seen = None if coming is None else coming(0.25)
         return 255 - image
 
     def close(self) -> None:
@@ -178,6 +187,17 @@ def test_only_the_area_goes_through_the_engine() -> None:
     np.testing.assert_array_equal(magnifier.process(now), expected)
     image = engine.calls[1][0]
     np.testing.assert_array_equal(image, now.image[11:20, 7:27])
+
+
+def test_the_engine_sees_the_area_of_the_frame_that_comes() -> None:
+    engine, following = Recorder(), frame(0.04)
+    magnifier = Magnifier(Magnification(area=Rectangle(x=7, y=11, width=20, height=9)), engine)
+    magnifier.process(frame(0.0), lambda within_s: following if within_s == 0.25 else None)
+    assert engine.seen is not None
+    assert np.shares_memory(engine.seen, following.image)
+    np.testing.assert_array_equal(engine.seen, following.image[11:20, 7:27])
+    magnifier.process(following, lambda _: None)
+    assert engine.seen is None
 
 
 @pytest.mark.parametrize(

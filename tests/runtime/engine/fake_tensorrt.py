@@ -233,7 +233,7 @@ class Context:
             if other != name:
                 raise gpu.misuse(f"execute_async_v3: {name} and {other} share their memory")
             self._memory_of(name, addresses, "execute_async_v3")
-        gpu.streams[stream_handle].queue.append(lambda: self._compute(addresses))
+        gpu.streams[stream_handle].ask("enqueueV3", lambda: self._compute(addresses))
         return True
 
     def _memory_of(self, name: str, addresses: dict[str, int], who: str) -> NDArray[Any]:

@@ -55,14 +55,42 @@ def no_wait(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Gpu, "wait", lambda *_: None)
 
 
+def no_wait_for_the_frame(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Gpu, "after", lambda *_: None)
+
+
+def no_wait_for_a_frame_that_was_overtaken(patch: pytest.MonkeyPatch) -> None:
+    wait = Gpu.wait
+
+    def for_pictures_alone(self: Gpu, name: str, what: str) -> None:
+        if name == "the end":
+            wait(self, name, what)
+
+    patch.setattr(Gpu, "wait", for_pictures_alone)
+
+
+def one_place_for_every_frame(patch: pytest.MonkeyPatch) -> None:
+    make = _Run.__init__
+
+    def init(self: Any, *arguments: Any) -> None:
+        make(self, *arguments)
+        self._read = self._free
+
+    patch.setattr(_Run, "__init__", init)
+
+
+def any_frame_taken_for_the_one_that_was_sent(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("runtime.engine.tensorrt._are_one", lambda *_: True)
+
+
 def frame_changed_before_it_is_copied(patch: pytest.MonkeyPatch) -> None:
-    upload = Gpu.upload
+    send = Gpu.send
 
     def early(self: Gpu, address: int, source: NDArray[Any], what: str) -> None:
-        upload(self, address, source, what)
+        send(self, address, source, what)
         source[...] = 0
 
-    patch.setattr(Gpu, "upload", early)
+    patch.setattr(Gpu, "send", early)
 
 
 def memory_freed_early(patch: pytest.MonkeyPatch) -> None:
@@ -165,7 +193,7 @@ def times_of_an_event_that_keeps_none(patch: pytest.MonkeyPatch) -> None:
 
     def marking(self: Any, name: str) -> None:
         mark(self, name)
-        self._marks[name].flags = self._driver.event_flags.DISABLE_TIMING
+        self._marks[name].flags |= self._driver.event_flags.DISABLE_TIMING
 
     patch.setattr(Gpu, "mark", marking)
 
@@ -173,9 +201,10 @@ def times_of_an_event_that_keeps_none(patch: pytest.MonkeyPatch) -> None:
 def times_before_they_are_known(patch: pytest.MonkeyPatch) -> None:
     wait = Gpu.wait
 
-    def asking(self: Gpu, what: str) -> None:
-        self.seconds_between("computing", "computed")
-        wait(self, what)
+    def asking(self: Gpu, name: str, what: str) -> None:
+        if name == "the end":
+            self.seconds_between("computing", "computed")
+        wait(self, name, what)
 
     patch.setattr(Gpu, "wait", asking)
 
@@ -201,13 +230,13 @@ def no_stream(patch: pytest.MonkeyPatch) -> None:
 
 
 def spinning(patch: pytest.MonkeyPatch) -> None:
-    make = Gpu.__init__
+    mark = Gpu.mark
 
-    def init(self: Any, driver: Any, owner: str) -> None:
-        make(self, driver, owner)
-        self._done.flags = 0
+    def marking(self: Any, name: str) -> None:
+        mark(self, name)
+        self._marks[name].flags = 0
 
-    patch.setattr(Gpu, "__init__", init)
+    patch.setattr(Gpu, "mark", marking)
 
 
 def a_tensor_without_an_address(patch: pytest.MonkeyPatch) -> None:
@@ -221,9 +250,10 @@ def a_tensor_without_an_address(patch: pytest.MonkeyPatch) -> None:
 
 
 def compare_and_check(plan: Path, gpu: FakeGpu) -> None:
-    compare(plan)
-    gc.collect()
-    gpu.check()
+    for gpu.early_copies in (False, True):
+        compare(plan)
+        gc.collect()
+        gpu.check()
 
 
 @pytest.mark.parametrize(
@@ -234,8 +264,12 @@ def compare_and_check(plan: Path, gpu: FakeGpu) -> None:
         (both_states_in_one_place, "share their memory"),
         (states_not_zeroed, "Arrays are not equal"),
         (states_half_zeroed, "Arrays are not equal"),
-        (no_wait, "Arrays are not equal"),
-        (frame_changed_before_it_is_copied, "Arrays are not equal"),
+        (no_wait, "that nobody waited for"),
+        (no_wait_for_the_frame, "Arrays are not equal"),
+        (no_wait_for_a_frame_that_was_overtaken, "was changed before it was copied"),
+        (one_place_for_every_frame, "Arrays are not equal"),
+        (any_frame_taken_for_the_one_that_was_sent, "Arrays are not equal"),
+        (frame_changed_before_it_is_copied, "was changed before it was copied"),
         (memory_freed_early, "is not allocated, or it was freed"),
         (memory_freed_while_it_is_used, "is not allocated, or it was freed"),
         (memory_freed_twice, "device memory is freed twice"),

@@ -17,7 +17,7 @@ from export.artifact import EngineSidecar, checked, checked_engine
 from failure import Failure
 from runtime.commands import app
 from runtime.config import Magnification
-from runtime.engine import Follow
+from runtime.engine import Coming, Follow
 from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine
 from runtime.engine.selftest import advice, selftest, shipped
 from runtime.engine.trial import Effort, Picture, Speed, Verdict, timed, tried
@@ -91,7 +91,7 @@ def test_an_engine_is_held_against_the_pictures_of_its_own_weights_and_size(tmp_
     assert built[:3] == ["twofold-48x32.engine", "48x32", "fp32"]
     assert built[3:6] == ["0", "0.000", "+0.00%"]
     # By the clock of the stand-in, which counts its copies and what it computes.
-    assert built[7:] == ["5.00", "4.00", "holds"]
+    assert built[7:] == ["5.00", "2.00", "holds"]
 
 
 @pytest.mark.usefixtures("gpu")
@@ -227,8 +227,10 @@ def test_pictures_that_differ_fail_the_command(
 
 def test_an_engine_that_shows_half_of_the_motion_differs() -> None:
     class Lazy(OnnxRuntimeEngine):
-        def step(self, image: Picture, gain: float, follow: Follow) -> Picture:
-            return super().step(image, 1 + (gain - 1) / 2, follow)
+        def step(
+            self, image: Picture, gain: float, follow: Follow, coming: Coming | None = None
+        ) -> Picture:
+            return super().step(image, 1 + (gain - 1) / 2, follow, coming)
 
     pictures = golden.load(golden.golden_path(SHIPPED.parent, checked(SHIPPED)))
     found = tried(Lazy(SHIPPED), "lazy", "fp32", pictures, QUICK)
@@ -240,9 +242,11 @@ def test_an_engine_is_warmed_up_and_a_slow_one_is_timed_for_fewer_frames() -> No
     class Counting(OnnxRuntimeEngine):
         count = 0
 
-        def step(self, image: Picture, gain: float, follow: Follow) -> Picture:
+        def step(
+            self, image: Picture, gain: float, follow: Follow, coming: Coming | None = None
+        ) -> Picture:
             self.count += 1
-            return super().step(image, gain, follow)
+            return super().step(image, gain, follow, coming)
 
     frames = [picture(moved_px=0.1 * number) for number in range(3)]
     engine = Counting(SHIPPED, threads=1)

@@ -14,7 +14,7 @@ import pytest
 from fake_cuda import FakeGpu
 from fake_tensorrt import NEW, OLD, installed, plan_of, write_plan
 from numpy.typing import NDArray
-from pictures import AT_ONCE, BAND, compare, in_thread, picture, run
+from pictures import AT_ONCE, BAND, coming_is, compare, in_thread, picture, run
 
 from export.artifact import checked_engine, sidecar_path
 from export.engine_builder import Wanted
@@ -46,7 +46,11 @@ def plan(tmp_path: Path, version: str) -> Path:
     return write_plan(tmp_path / "twofold.engine", plan_of(48, 32, version), version)
 
 
-def test_its_pictures_are_those_of_onnx_runtime(gpu: FakeGpu, plan: Path) -> None:
+@pytest.mark.parametrize("early_copies", [False, True])
+def test_its_pictures_are_those_of_onnx_runtime(
+    gpu: FakeGpu, plan: Path, early_copies: bool
+) -> None:
+    gpu.early_copies = early_copies
     compare(plan)
     assert "enqueueV3" in gpu.calls
 
@@ -79,23 +83,71 @@ def test_a_plan_that_fell_back_says_so(
     engine.close()
 
 
+COMPUTING, ARRIVALS = 0, 1
+"""The two streams."""
+
+
 def test_a_frame_allocates_nothing_and_copies_in_order(gpu: FakeGpu, plan: Path) -> None:
     engine = TensorRtEngine(plan)
-    engine.step(picture(), 1.0, AT_ONCE)
+    for _ in range(2):  # each of the two places has been used
+        engine.step(picture(), 1.0, AT_ONCE)
     before = len(gpu.calls)
     engine.step(picture(), 20.0, BAND)
     assert gpu.calls[before:] == [
         "cuCtxPushCurrent",
-        "cuEventRecord",
-        *["cuMemcpyHtoDAsync"] * 3,
-        "cuEventRecord",
-        "enqueueV3",
-        "cuEventRecord",
-        "cuMemcpyDtoHAsync",
-        *["cuEventRecord"] * 2,
+        "cuEventSynchronize",  # that what was copied from the same place is there
+        *["cuEventRecord", "cuMemcpyHtoDAsync", "cuEventRecord"],
+        *["cuMemcpyHtoDAsync"] * 2,
+        "cuStreamWaitEvent",
+        *["cuEventRecord", "enqueueV3", "cuEventRecord"],
+        *["cuMemcpyDtoHAsync", "cuEventRecord"],
         "cuEventSynchronize",
+        "cuEventElapsedTime",
         "cuCtxPopCurrent",
     ]
+    engine.close()
+
+
+def test_the_next_frame_is_copied_while_this_one_computes(gpu: FakeGpu, plan: Path) -> None:
+    engine = TensorRtEngine(plan)
+    frames = [picture(moved_px=0.1 * number) for number in range(3)]
+    engine.step(frames[0], 1.0, AT_ONCE)
+    waited_s: list[float] = []
+    begin = len(gpu.asked)
+
+    def coming(within_s: float) -> NDArray[np.uint8]:
+        # Everything of this frame was asked for by now, and nobody has waited for the GPU yet.
+        waited_s.append(within_s)
+        assert gpu.asked[-3:] == [
+            *[("cuEventRecord", COMPUTING), ("cuMemcpyDtoHAsync", COMPUTING)],
+            ("cuEventRecord", COMPUTING),
+        ]
+        assert gpu.calls[-1] == "cuEventRecord"
+        return frames[2]
+
+    engine.step(frames[1], 20.0, BAND, coming)
+    sent = gpu.asked[begin:]
+    assert [each for each in sent if each[1] == ARRIVALS] == [
+        *[("cuEventRecord", ARRIVALS), ("cuMemcpyHtoDAsync", ARRIVALS), ("cuEventRecord", ARRIVALS)]
+        * 2
+    ]
+    assert waited_s == [pytest.approx(0.8 * 0.005)]  # less than it computes: no picture is late
+    begin = len(gpu.asked)
+    engine.step(frames[2], 20.0, BAND)
+    assert not [each for each in gpu.asked[begin:] if each[1] == ARRIVALS]
+    engine.close()
+
+
+def test_a_frame_that_was_overtaken_is_not_shown(gpu: FakeGpu, plan: Path) -> None:
+    engine, theirs = TensorRtEngine(plan), OnnxRuntimeEngine(SHIPPED, threads=1)
+    frames = [picture(moved_px=0.1 * number) for number in range(3)]
+    for gpu.early_copies in (False, True):
+        for each in (engine, theirs):
+            each.reset()
+        engine.step(frames[0], 1.0, AT_ONCE, coming_is(frames[1]))
+        theirs.step(frames[0], 1.0, AT_ONCE)
+        ours = engine.step(frames[2], 20.0, BAND)
+        np.testing.assert_array_equal(ours, theirs.step(frames[2], 20.0, BAND))
     engine.close()
 
 
