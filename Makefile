@@ -8,7 +8,7 @@ demo: .venv/run.stamp
 	$(BIN)/tremorscope demo
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
