@@ -10,7 +10,7 @@ from magnifier.pool import Batch
 from magnifier.ssim import ssim
 
 SIMILARITY_WEIGHT = 0.6
-DISPLACEMENT_WEIGHT = 0.1
+DISPLACEMENT_WEIGHT = 0.2
 DISPLACEMENT_KNEE = 0.2
 """Below this a relative error of the displacement counts by its square."""
 LEAST_MOTION_PX = 0.03

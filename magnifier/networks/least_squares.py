@@ -13,8 +13,8 @@ WINDOWS = (3, 9)
 LEAST_SLOPE = 0.1
 """Slopes well below this, in the features' own scale, are taken for noise."""
 LEAST_DETERMINANT = 1e-3
-UNMULTIPLIED = 8.0
-"""What the motion itself is multiplied by, to stand in numbers as large as the magnified one's."""
+LEAST_SEEN = 0.005
+"""Of motion, in features of 4 px: about what noise makes of stillness."""
 
 
 class LeastSquaresManipulator(nn.Module):
@@ -25,7 +25,7 @@ class LeastSquaresManipulator(nn.Module):
     learned combinations of the features. The estimate is linear in the difference: temporal filter and
     gain keep their meaning. How well each window knows its motion is added, which the gain does not touch.
 
-    The decoder is given the motion twice, multiplied by gain - 1 and by 1 - 1 / gain: a fifth of a
+    The decoder is also told where motion stands out of the noise before it is multiplied: a fifth of a
     pixel is clearly seen when the gain has doubled it, and noise when it has become that by 50.
 
     A straight path leads from the estimates to a first displacement, so that small motions keep their
@@ -56,10 +56,11 @@ class LeastSquaresManipulator(nn.Module):
             motion, trust = _solved(_averaged(sums, window))
             motions.append(motion)
             trusts.append(trust)
-        seen = torch.cat(motions, 1)
-        motion = multiplied(seen, gain)
+        unmultiplied = torch.cat(motions, 1)
+        motion = multiplied(unmultiplied, gain)
         plain = multiplied(F.relu(self.before(difference)), gain)
-        seen = multiplied(UNMULTIPLIED * seen, 2 - 1 / gain)
+        # Nothing at gain 1, nor where nothing moves.
+        seen = F.softsign(unmultiplied / LEAST_SEEN) * (1 - 1 / gain)
         added = self.after(torch.cat([plain, motion, seen], 1)) + self.trust(torch.cat(trusts, 1))
         return added, self.straight(motion)
 
