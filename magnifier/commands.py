@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from failure import Failure
+
 app = typer.Typer()
 
 Photographs = Annotated[Path, typer.Option(help="Folder of photographs, searched with subfolders.")]
@@ -85,6 +87,15 @@ def train(
         typer.Option(help='"released" or a file of weights, used when there is no checkpoint.'),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Crops a step, of all processes together.")] = 8,
+    crop: Annotated[
+        int,
+        typer.Option(
+            min=32,
+            max=320,
+            help="Side of a crop in px, a multiple of 4. What moves in from beyond a crop's border "
+            "cannot be known; large crops have less border.",
+        ),
+    ] = 128,
     rate: Annotated[
         float | None,
         typer.Option(
@@ -114,11 +125,15 @@ def train(
 
     from magnifier import networks, weights
     from magnifier.photographs import load
-    from magnifier.pool import ScenePool
+    from magnifier.pool import MARGIN_PX, STRIDE, ScenePool
     from magnifier.processes import joined
     from magnifier.training import Recipe, Trainer
     from magnifier.training_display import display
 
+    if crop % STRIDE:
+        raise Failure(
+            f"--crop {crop}: crops are cut in steps of {STRIDE} px; take a multiple of it"
+        )
     if threads:
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
@@ -129,6 +144,7 @@ def train(
     recipe = Recipe(
         steps=steps,
         batch=batch,
+        crop_px=crop,
         # Finished weights are nudged, not thrown about.
         peak_rate=rate or (1e-4 if quantised else 1e-3),
         quantised=quantised,
@@ -145,6 +161,7 @@ def train(
             work / ("scenes" if processes.first else f"scenes-{processes.rank}"),
             load(photographs, held_out=False),
             random=np.random.default_rng((drawn, trainer.step)),
+            size_px=crop + MARGIN_PX,
         )
         with display(trainer, pool, visible=processes.first) as tell:
             trainer.run(pool, minutes, tell)

@@ -11,10 +11,12 @@ from magnifier.ssim import ssim
 
 SIMILARITY_WEIGHT = 0.6
 DISPLACEMENT_WEIGHT = 0.2
-DISPLACEMENT_KNEE_PX = 0.1
-"""Below this an error of the displacement counts by its square."""
+DISPLACEMENT_KNEE = 0.2
+"""Below this a relative error of the displacement counts by its square."""
+LEAST_MOTION_PX = 0.03
+"""Of the input: about the smallest motion that is to be shown true to the gain."""
 LEAST_DISPLACEMENT_PX = 0.5
-"""Errors count in proportion to the displacement and this: what an error of the gain is measured by."""
+"""However high the gain: what the eye no longer sees need not be right."""
 SEPARATION_WEIGHT = 0.1
 
 
@@ -56,11 +58,16 @@ def task_loss(network: Magnifier, batch: Batch) -> Losses:
 
 
 def displacement_loss(displacement_px: Tensor, batch: Batch) -> Tensor:
-    """The error of the displacement, relative to its length."""
+    """The error of the displacement relative to its length: of the gain, as it were.
+
+    What noise makes of a still scene grows with the gain, so the length below which errors no longer
+    count more grows with it. A fixed one of half a pixel taught the network to leave out the small
+    displacements of low gains.
+    """
     truth_px = batch.fine_displacement_px()
-    error = F.smooth_l1_loss(displacement_px, truth_px, beta=DISPLACEMENT_KNEE_PX, reduction="none")
-    length_px = truth_px.square().sum(dim=1, keepdim=True).sqrt()
-    return (error / (length_px + LEAST_DISPLACEMENT_PX)).mean()
+    least_px = (LEAST_MOTION_PX * (batch.gain - 1)).clamp(LEAST_MOTION_PX, LEAST_DISPLACEMENT_PX)
+    scale_px = truth_px.square().sum(dim=1, keepdim=True).sqrt() + least_px
+    return F.smooth_l1_loss(displacement_px / scale_px, truth_px / scale_px, beta=DISPLACEMENT_KNEE)
 
 
 def separation_loss(

@@ -14,6 +14,10 @@ from magnifier.photographs import Picture
 from magnifier.scenes import Random, make_scene
 
 STRIDE = 4
+MARGIN_PX = 32
+"""Scenes are larger than the crops that are cut from them by this much."""
+STORED_PX = 4096 * 160**2
+"""Area of all scenes of a pool: 1.9 GB on disk."""
 SMALL_SHARE = 0.4
 """Of the scenes, with motions that mostly stay small when magnified: what is met in the field."""
 LEVELS = 128
@@ -44,7 +48,9 @@ class Batch:
 
 
 class ScenePool:
-    """``slots`` scenes of ``size_px`` in memory-mapped files; the oldest makes room for the newest.
+    """Scenes of ``size_px`` in memory-mapped files; the oldest makes room for the newest.
+
+    ``slots`` is how many; without it as many as make up ``STORED_PX``.
 
     Each draw cuts a random crop, mirrors and turns it, shuffles colours and adds fresh noise, so a
     stored scene serves many times. What is stored survives a restart.
@@ -56,9 +62,11 @@ class ScenePool:
         pictures: list[Picture],
         *,
         random: Random,
-        slots: int = 4096,
+        slots: int | None = None,
         size_px: int = 160,
     ) -> None:
+        slots = slots or STORED_PX // size_px**2
+        folder = folder / f"{size_px}px"
         folder.mkdir(parents=True, exist_ok=True)
         self._pictures = pictures
         self._random = random

@@ -69,11 +69,13 @@ def make_scene(
     """A scene of ``size_px`` x ``size_px``: a background and foreground cut-outs, each moving.
 
     Motions are drawn evenly up to the limits, as published, which leaves few that stay small when
-    they are magnified. Of ``small_share`` of the scenes they are drawn evenly in their logarithm.
+    they are magnified. Of ``small_share`` of the scenes they, and the gain, are drawn evenly in their
+    logarithm.
     """
     small = small_share > 0 and random.random() < small_share
     kind = KINDS[random.integers(len(KINDS))]
-    gain = float(random.uniform(1, np.sqrt(GAIN_LIMIT)) ** 2)
+    root = random.uniform(1, np.sqrt(GAIN_LIMIT))
+    gain = float(GAIN_LIMIT ** random.uniform(0.1, 1) if small else root**2)
     background_moves = kind in ("standard", "blurred background", "background alone")
     foregrounds_move = kind in ("standard", "blurred background", "foregrounds alone")
     layers = [

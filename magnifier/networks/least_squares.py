@@ -13,6 +13,8 @@ WINDOWS = (3, 9)
 LEAST_SLOPE = 0.1
 """Slopes well below this, in the features' own scale, are taken for noise."""
 LEAST_DETERMINANT = 1e-3
+LEAST_SEEN = 0.005
+"""Of motion, in features of 4 px: about what noise makes of stillness."""
 
 
 class LeastSquaresManipulator(nn.Module):
@@ -22,6 +24,9 @@ class LeastSquaresManipulator(nn.Module):
     a window; the motion that fits best solves two equations (Lucas and Kanade, IJCAI 1981). Slopes are
     learned combinations of the features. The estimate is linear in the difference: temporal filter and
     gain keep their meaning. How well each window knows its motion is added, which the gain does not touch.
+
+    The decoder is also told where motion stands out of the noise before it is multiplied: a fifth of a
+    pixel is clearly seen when the gain has doubled it, and noise when it has become that by 50.
 
     A straight path leads from the estimates to a first displacement, so that small motions keep their
     proportion whatever the decoder's nonlinear layers do.
@@ -34,7 +39,7 @@ class LeastSquaresManipulator(nn.Module):
         self.slope_y = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.change = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         estimates = 2 * GROUPS * len(WINDOWS)
-        self.after = nn.Conv2d(channels + estimates, channels, 3, padding=1, bias=False)
+        self.after = nn.Conv2d(channels + 2 * estimates, channels, 3, padding=1, bias=False)
         self.trust = nn.Conv2d(estimates, channels, 3, padding=1)
         self.straight = nn.Conv2d(estimates, 2, 3, padding=1, bias=False)
         nn.init.zeros_(self.straight.weight)
@@ -51,9 +56,12 @@ class LeastSquaresManipulator(nn.Module):
             motion, trust = _solved(_averaged(sums, window))
             motions.append(motion)
             trusts.append(trust)
-        motion = multiplied(torch.cat(motions, 1), gain)
+        unmultiplied = torch.cat(motions, 1)
+        motion = multiplied(unmultiplied, gain)
         plain = multiplied(F.relu(self.before(difference)), gain)
-        added = self.after(torch.cat([plain, motion], 1)) + self.trust(torch.cat(trusts, 1))
+        # Nothing at gain 1, nor where nothing moves.
+        seen = F.softsign(unmultiplied / LEAST_SEEN) * (1 - 1 / gain)
+        added = self.after(torch.cat([plain, motion, seen], 1)) + self.trust(torch.cat(trusts, 1))
         return added, self.straight(motion)
 
 

@@ -64,6 +64,18 @@ def test_the_same_error_costs_more_where_little_moves() -> None:
     assert cost[0] > 10 * cost[1]
 
 
+def test_leaving_out_a_small_displacement_costs_most_at_a_low_gain() -> None:
+    """At a high gain it may be noise, which should not be shown; at a low one it is the motion."""
+    small = replace(batch(), displacement_px=torch.full((2, 2, 8, 8), 0.04))
+    low, high = (
+        displacement_loss(
+            torch.zeros(2, 2, 32, 32), replace(small, gain=torch.full((2, 1, 1, 1), gain))
+        )
+        for gain in (2.0, 50.0)
+    )
+    assert low > 10 * high
+
+
 def test_the_branches_are_kept_apart() -> None:
     class TwoBranches(Magnifier):
         """Texture sees motion and shape sees colour, as they should not, or neither."""

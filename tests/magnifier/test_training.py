@@ -199,3 +199,18 @@ def test_stored_scenes_agree_with_their_displacement_however_they_are_turned(
     assert np.mean(warped) < 0.5 * np.mean(plain)
     reopened = ScenePool(tmp_path, [picture, picture], random=random, slots=6, size_px=96)
     assert len(reopened) == 6
+
+
+def test_a_pool_of_another_size_does_not_touch_the_scenes_that_are_there(tmp_path: Path) -> None:
+    picture = np.random.default_rng(1).integers(0, 255, (400, 400, 3)).astype(np.uint8)
+    for size_px in (64, 96):
+        pool = ScenePool(
+            tmp_path,
+            [picture, picture],
+            random=np.random.default_rng(1),
+            slots=4,
+            size_px=size_px,
+        )
+        assert len(pool) == 0
+        pool.refresh()
+        assert pool.draw(1, size_px).current.shape[-1] == size_px
