@@ -125,7 +125,7 @@ def row(network: str, precision: str, found: dict[str, Found]) -> tuple[list[str
         network,
         precision,
         f"{fmean(coarse.ssim):.4f}",
-        f"{-lost:+.4f}",
+        f"{0.0 - lost:+.4f}",
         f"{off:.2%}",
         f"{max(errors, default=float('nan')):.2%}",
         f"{len(errors)} of {len(pairs)}",
