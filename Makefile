@@ -16,16 +16,19 @@ lint: .venv/test.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/run.stamp
+bench: .venv/benchmark.stamp
 	$(BIN)/tremorscope bench --markdown benchmarks/THROUGHPUT.md
-	$(BIN)/python -m benchmarks.accuracy
-	$(BIN)/python -m benchmarks.vibration
+	$(BIN)/python -m benchmarks.marks
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
 .venv/run.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	touch $@
+
+.venv/benchmark.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[benchmark]'
 	touch $@
 
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
