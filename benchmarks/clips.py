@@ -54,6 +54,20 @@ class Scene:
         texture: Floats = ((down * phase) @ across).real
         return self.mean_grey + self.contrast_grey * texture
 
+    def turned(self, x_px: float, y_px: float, turn_rad: float) -> Floats:
+        """The scene turned clockwise about the picture's middle, then moved, as ``at`` has it."""
+        wave_x, wave_y, down, across = self._waves
+        amplitude = down[0]
+        turned_x = wave_x * np.cos(turn_rad) - wave_y * np.sin(turn_rad)
+        turned_y = wave_x * np.sin(turn_rad) + wave_y * np.cos(turn_rad)
+        middle_x, middle_y = (self.width_px - 1) / 2, (self.height_px - 1) / 2
+        phase = wave_x * middle_x + wave_y * middle_y
+        phase = phase - turned_x * (middle_x + x_px) - turned_y * (middle_y + y_px)
+        down = np.exp(1j * np.outer(np.arange(self.height_px), turned_y))
+        across = np.exp(1j * np.outer(turned_x, np.arange(self.width_px)))
+        texture: Floats = ((down * amplitude * np.exp(1j * phase)) @ across).real
+        return self.mean_grey + self.contrast_grey * texture
+
     @cached_property
     def _waves(self) -> tuple[Floats, Floats, NDArray[np.complex128], NDArray[np.complex128]]:
         rng = np.random.default_rng(self.seed)

@@ -62,7 +62,9 @@ class Alert(Section):
     model_config = ConfigDict(json_schema_extra=_profile_sets_the_threshold)
 
     name: Name
-    regions: tuple[Name, ...] = Field((), title="Regions it watches; empty means all")
+    regions: tuple[Name, ...] = Field(
+        (), title="Regions it watches; empty means all but references"
+    )
     quantity: Quantity = Field(
         "signal_to_noise",
         title="Quantity",

@@ -1,4 +1,4 @@
-"""The device's commands: demo, run, replay, capture, validate, schema, bench.
+"""The device's commands: demo, run, replay, regions, capture, validate, schema, bench.
 
 Everything heavy is imported inside the commands, so that ``--help`` is quick.
 """
@@ -61,6 +61,10 @@ def replay(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write displacements and alerts as JSON.")
     ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="Write displacements on an even clock as CSV, for modal analysis."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the report [default: tremorscope-replay/VIDEO's name]."),
@@ -68,14 +72,35 @@ def replay(
 ) -> None:
     """Measure and magnify a whole video, and write a report.
 
-    With --json and without --out only the JSON is written, without magnifying.
+    The report is one page, report.html, which needs no other file. With --json or --samples and without
+    --out only those are written, without magnifying.
     """
     from runtime.config_file import load
     from runtime.replay_report import replay_into
 
-    if out is None and json_file is None:
+    if out is None and json_file is None and samples is None:
         out = Path("tremorscope-replay") / video.stem
-    replay_into(video, None if config is None else load(config), json_file, out)
+    replay_into(video, None if config is None else load(config), json_file, out, samples)
+
+
+@app.command()
+def regions(
+    video: Annotated[Path, typer.Argument(help="A video file.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Picture to draw them on [default: VIDEO's name, -regions.png]."),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=64, help="How many at most.")] = 4,
+    size: Annotated[int, typer.Option(min=8, max=512, help="Side of each square (px).")] = 48,
+) -> None:
+    """Propose regions to measure, on a picture and as TOML to paste into a configuration.
+
+    They hold texture in both directions, are spread over the picture, and have been tried on the
+    first seconds: what flickers or moves in itself, as foliage and traffic do, is left out.
+    """
+    from runtime.region_report import report_regions
+
+    report_regions(video, out or Path(f"{video.stem}-regions.png"), count, size)
 
 
 @app.command()

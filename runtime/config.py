@@ -1,7 +1,8 @@
 """The configuration of one daemon: what a TOML file may say, and the defaults of everything else.
 
 Models only; reading a file and telling its errors with line and mend is in ``config_file.py``. The
-longer tables have files of their own: ``alert_config.py``, ``health_config.py``.
+longer tables have files of their own: ``alert_config.py``, ``health_config.py``,
+``evidence_config.py``.
 """
 
 import os
@@ -13,6 +14,7 @@ from pydantic import Field, model_validator
 from runtime.alert_config import DEFAULT_ALERT as DEFAULT_ALERT
 from runtime.alert_config import Alert as Alert
 from runtime.alert_config import Quantity as Quantity
+from runtime.evidence_config import Evidence as Evidence
 from runtime.health_config import Health as Health
 from runtime.section import Name, PositiveSeconds, Section
 
@@ -54,6 +56,13 @@ class Region(Rectangle):
     """A part of the picture whose motion is measured. It should hold texture in x and y."""
 
     name: Name
+    reference: bool = Field(
+        False,
+        title="Shows something still",
+        description="The camera's shake is measured on such regions and taken out of all others: a "
+        "translation from one, a similarity from two, an affine map from three or more. Rules that "
+        "name no regions do not watch it.",
+    )
     scale: Path | None = Field(
         None,
         title="File of millimetres per pixel",
@@ -190,14 +199,35 @@ class Config(Section):
         (DEFAULT_ALERT,), title="Alert rules; one on signal_to_noise when none is given"
     )
     health: Health = Health()
+    evidence: Evidence = Evidence()
     mqtt: Mqtt = Mqtt()
     storage: Storage = Storage()
+
+    @property
+    def evidence_folder(self) -> Path:
+        """Where this camera's evidence goes."""
+        if self.evidence.folder is not None:
+            return self.evidence.folder / self.name
+        return self.storage.folder(self.name) / "events"
+
+    def watched(self, rule: Alert) -> tuple[str, ...]:
+        """The regions that a rule watches; without any named, all that are no references."""
+        return rule.regions or tuple(one.name for one in self.regions if not one.reference)
+
+    @model_validator(mode="after")
+    def _something_is_measured(self) -> "Config":
+        if all(region.reference for region in self.regions):
+            raise ValueError(
+                "every region is a reference, so nothing is measured; add a region on the structure, "
+                "or remove reference = true"
+            )
+        return self
 
     @model_validator(mode="after")
     def _millimetres_have_a_scale(self) -> "Config":
         for rule in self.alerts:
             for region in self.regions:
-                watched = region.name in (rule.regions or [region.name])
+                watched = region.name in self.watched(rule)
                 if rule.needs_millimetres and watched and region.scale is None:
                     what = rule.quantity if rule.profile is None else rule.profile
                     raise ValueError(
@@ -216,7 +246,7 @@ class Config(Section):
         for rule in self.alerts:
             if rules.count(rule.name) > 1:
                 raise ValueError(f'two alerts are named "{rule.name}"; give each its own name')
-            watched = len(rule.regions or names)
+            watched = len(self.watched(rule))
             if rule.at_least_regions > watched:
                 raise ValueError(
                     f'alert "{rule.name}" wants {rule.at_least_regions} regions together and watches '

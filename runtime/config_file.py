@@ -1,9 +1,9 @@
 """Reads a configuration file, and tells every problem with file, line, key, value and mend.
 
 Relative paths in the file (``camera.source`` when it is a video file, ``scale`` of a region,
-``magnification.graph``, ``mqtt.password_file``, ``storage.directory``) are taken from the folder of
-the file, so that the daemon, the command line and an editor mean the same file wherever they were
-started. A leading ``~`` is the home folder.
+``magnification.graph``, ``mqtt.password_file``, ``storage.directory``, ``evidence.folder``) are taken
+from the folder of the file, so that the daemon, the command line and an editor mean the same file
+wherever they were started. A leading ``~`` is the home folder.
 """
 
 import difflib
@@ -102,6 +102,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
     graph = absolute(config.magnification.graph)
     password = absolute(config.mqtt.password_file)
     directory = absolute(config.storage.directory)
+    evidence = absolute(config.evidence.folder)
     regions = tuple(
         region.model_copy(update={"scale": absolute(region.scale)}) for region in config.regions
     )
@@ -112,6 +113,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
             "magnification": config.magnification.model_copy(update={"graph": graph}),
             "mqtt": config.mqtt.model_copy(update={"password_file": password}),
             "storage": config.storage.model_copy(update={"directory": directory}),
+            "evidence": config.evidence.model_copy(update={"folder": evidence}),
         }
     )
 

@@ -21,6 +21,7 @@ from runtime.alert_memory import AlertMemory
 from runtime.camera import is_file, open_source
 from runtime.camera.source import Source
 from runtime.config import Config
+from runtime.evidence import EvidenceRecorder
 from runtime.frame import Frame
 from runtime.magnification import Magnifier
 from runtime.measurement import Measured, Measurement
@@ -75,7 +76,7 @@ class Daemon:
 
     ``shown`` gets every magnified picture in the magnifying thread, ``raised`` every alert message in
     the measuring thread. ``memory`` lets alerts outlive this process; ``record`` takes what was not
-    raised.
+    raised; ``evidence`` keeps what was seen and measured around an alert.
     """
 
     def __init__(
@@ -88,13 +89,20 @@ class Daemon:
         raised: Raised | None = None,
         memory: AlertMemory | None = None,
         record: SuppressedRecord | None = None,
+        evidence: EvidenceRecorder | None = None,
     ) -> None:
         self.counters = Counters()
         self._config = config
         self._magnifier = magnifier
         self._shown = shown
+        self._evidence = evidence
         self._telling = Telling(
-            config.alerts, publisher=publisher, memory=memory, record=record, raised=raised
+            config.alerts,
+            publisher=publisher,
+            memory=memory,
+            record=record,
+            evidence=evidence,
+            raised=raised,
         )
         self._remembered = None if memory is None else memory.load()
         self._measurement = Measurement(config, self._remembered)
@@ -115,6 +123,9 @@ class Daemon:
         measure = threading.Thread(target=self._guard, args=(self._measure,), name="measure")
         magnify = threading.Thread(target=self._guard, args=(self._magnify,), name="magnify")
         threads = [capture, measure] if self._magnifier is None else [capture, measure, magnify]
+        if self._evidence is not None:
+            kept = () if self._remembered is None else self._remembered.kept
+            self._evidence.start([one.told.event_id for one in kept if one.told is not None])
         for thread in threads:
             thread.start()
         # The measurement finishes what it was given; the eye has seen enough by then.
@@ -126,6 +137,8 @@ class Daemon:
         self.stop()
         for thread in threads:
             thread.join()
+        if self._evidence is not None:
+            self._evidence.close()
         if self._failure is not None:
             raise self._failure
 
@@ -175,6 +188,8 @@ class Daemon:
 
     def _hand_over(self, frame: Frame) -> None:
         self.counters.captured += 1
+        if self._evidence is not None:
+            self._evidence.see(frame)
         self._to_magnify.put(frame)
         self._put_for_measuring(frame)
 
@@ -220,6 +235,8 @@ class Daemon:
             self._acknowledge()
             if time.monotonic() > tell_at:
                 log.info("%s", self.counters)
+                if self._evidence is not None:
+                    log.info("%s", self._evidence.counters)
                 tell_at += TELL_EVERY_S
         self._telling.finish(self._measurement)
 
@@ -248,6 +265,8 @@ class Daemon:
                 continue
             picture = self._magnifier.process(frame)
             self.counters.magnified += 1
+            if self._evidence is not None:
+                self._evidence.see_magnified(frame, picture)
             if self._shown is not None:
                 self._shown(frame, picture)
 

@@ -66,6 +66,12 @@ class Measurement:
             )
             for name in names
         }
+        self._structure = {
+            region.name: self._windows[region.name]
+            for region in config.regions
+            if not region.reference
+        }
+        """The windows of what is measured, without references."""
         baselines = {} if remembered is None else remembered.baselines
         self._trackers = {
             region.name: FrequencyTracker(
@@ -78,17 +84,23 @@ class Measurement:
             )
             for region in config.regions
         }
-        self._rules = AlertRules(config.alerts, names)
+        self._watched = {rule.name: config.watched(rule) for rule in config.alerts}
+        self._references = {region.name for region in config.regions if region.reference}
+        self._rules = AlertRules(
+            config.alerts, [one for one in names if one not in self._references]
+        )
         self._profiles = [rule for rule in config.alerts if rule.profile is not None]
         self._collected = {
             name: RegionReadings(
-                [rule for rule in config.alerts if name in (rule.regions or names)],
+                [rule for rule in config.alerts if name in self._watched[rule.name]],
                 vibration.level_s,
             )
             for name in names
         }
         self._readings: dict[str, Readings] = {}
-        self.health = CameraHealth(config.health, wanted_hz=config.camera.rate_hz)
+        self.health = CameraHealth(
+            config.health, wanted_hz=config.camera.rate_hz, references=self._references
+        )
         self._remembered = remembered
         self._reports: dict[str, Report] = {}
         self._shifts: dict[str, Shift | None] = {}
@@ -97,6 +109,10 @@ class Measurement:
         self._newest_ns = 0
         self._judged_ns: int | None = None
         self._reported_ns: int | None = None
+
+    def learn(self, frame: Frame) -> None:
+        """Let templates and zeros learn from a frame; for a file, whose frames come again after that."""
+        self._meter.measure(frame)
 
     def process(self, frame: Frame) -> Measured:
         """Measure one frame."""
@@ -127,7 +143,7 @@ class Measurement:
         return replace(
             judged,
             telemetry=tuple(self._telemetry(one, levels[one.region]) for one in displacements),
-            shapes=self._shapes.at(now_ns / 1e9, self._windows, self._reports, self.scales),
+            shapes=self._shapes.at(now_ns / 1e9, self._structure, self._reports, self.scales),
         )
 
     def wait(self, waited_s: float, problem: str | None = None) -> Measured:
@@ -236,7 +252,7 @@ class Measurement:
         return {
             rule.name: None if readings is None else readings.value(rule.reading)
             for rule in self._profiles
-            if region in (rule.regions or [region])
+            if region in self._watched[rule.name]
         }
 
 

@@ -42,6 +42,8 @@ class State(Message):
     """What is wrong with the camera now; nothing when it is well."""
     suppressed: int = 0
     """Alerts that would have been raised since the start, and were not: see the record on the disk."""
+    evidence_problem: str | None = None
+    """Why no evidence of alerts is kept now."""
     unconfirmed: tuple[str, ...] = ()
     """Rules whose profile nobody has confirmed: they show ratios to limits and raise nothing."""
 
@@ -95,6 +97,12 @@ class Telemetry(Message):
     y_mm: float | None = None
     x_se_mm: float | None = None
     y_se_mm: float | None = None
+    shake: Literal["translation", "similarity", "affine"] | None = None
+    """How the camera's shake, as reference regions show it, was taken out of everything here. Null for a
+    reference region, whose values are the camera's own motion, and without references."""
+    shake_x_px: float | None = None
+    """What was taken out of x_px: the camera's displacement at this region."""
+    shake_y_px: float | None = None
     displacement_rms_px: float | None
     displacement_peak_px: float | None
     displacement_rms_mm: float | None = None
@@ -213,6 +221,8 @@ class AlertMessage(Message):
     started_t_s: float
     """Capture time at which the quantity first went above the threshold."""
     duration_s: float
+    evidence: str | None = None
+    """Folder of the event's evidence, below the camera's folder of events; null while none can be kept."""
 
 
 class SuppressedAlert(Message):

@@ -3,19 +3,21 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration.scale import Scale
-from failure import Failure
-from runtime.camera.video_file import VideoFile
+from runtime.camera.video_file import VideoFacts, VideoFile
 from runtime.clips import clip_writer, side_by_side
 from runtime.config import Camera, Config
+from runtime.displacement import LEARNED_PICTURES
 from runtime.magnification import Magnifier
 from runtime.measurement import Measurement
-from runtime.messages import AlertMessage
+from runtime.messages import AlertMessage, Telemetry
 from runtime.region_proposal import propose_regions
 from runtime.vibration import Tone, dominant_tone
 
@@ -32,6 +34,9 @@ class RegionHistory:
     y_px: list[float | None] = field(default_factory=list)
     x_se_px: list[float | None] = field(default_factory=list)
     y_se_px: list[float | None] = field(default_factory=list)
+    x_noise_px: list[float | None] = field(default_factory=list)
+    y_noise_px: list[float | None] = field(default_factory=list)
+    telemetry: list[Telemetry] = field(default_factory=list)
     reasons: set[str] = field(default_factory=set)
     scale: Scale | None = None
 
@@ -56,6 +61,11 @@ class Replay:
     regions: list[RegionHistory]
     alerts: list[AlertMessage]
     damage: str | None
+    facts: VideoFacts
+    picture: NDArray[np.uint8]
+    """The first frame."""
+    engine: str | None = None
+    """What magnified, None: nothing did."""
 
     @property
     def frames(self) -> int:
@@ -102,9 +112,7 @@ def config_for(video: Path, config: Config | None) -> Config:
     if config is not None:
         return config.model_copy(update={"camera": camera})
     with VideoFile(video, real_time=False) as source:
-        for frame in source.frames():
-            return Config(camera=camera, regions=propose_regions(frame.image))
-    raise Failure(f"{video}: holds no frame")
+        return Config(camera=camera, regions=propose_regions(source.frames()).regions)
 
 
 def replay(
@@ -123,9 +131,12 @@ def replay(
     histories = [RegionHistory(region.name) for region in config.regions]
     alerts: list[AlertMessage] = []
     label = f"magnified x{config.magnification.gain:g}"
+    with VideoFile(video, real_time=False) as first_pictures:
+        for frame in islice(first_pictures.frames(), LEARNED_PICTURES):
+            measurement.learn(frame)
     with ExitStack() as stack:
         source = stack.enter_context(VideoFile(video, real_time=False))
-        write = None
+        write = first = None
         for frame in source.frames():
             measured = measurement.process(frame)
             alerts += measured.alerts
@@ -136,8 +147,13 @@ def replay(
                 history.y_px.append(displacement.y_px)
                 history.x_se_px.append(displacement.x_se_px)
                 history.y_se_px.append(displacement.y_se_px)
+                history.x_noise_px.append(displacement.x_noise_px)
+                history.y_noise_px.append(displacement.y_noise_px)
                 if displacement.reason is not None:
                     history.reasons.add(displacement.reason)
+            for history, telemetry in zip(histories, measured.telemetry, strict=False):
+                history.telemetry.append(telemetry)
+            first = frame.image if first is None else first
             if magnifier is not None and clip is not None:
                 picture = magnifier.process(frame)
                 if write is None:
@@ -146,7 +162,18 @@ def replay(
                 alerted = {name for step in measurement.open_alerts() for name in step.regions}
                 write(side_by_side(frame.image, picture, config.regions, label, alerted), t_s)
             tell(t_s / source.announced_s if source.announced_s else None)
+        facts = source.facts()
     for history in histories:
         history.scale = measurement.scales[history.name]
     assert source.size is not None
-    return Replay(str(video), source.size, histories, alerts, source.damage)
+    assert first is not None
+    return Replay(
+        str(video),
+        source.size,
+        histories,
+        alerts,
+        source.damage,
+        facts,
+        first,
+        None if magnifier is None else magnifier.description,
+    )

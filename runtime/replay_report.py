@@ -9,14 +9,24 @@ from rich.progress import Progress
 from atomic_file import replaced
 from runtime.assembly import magnifier_for
 from runtime.config import Config
+from runtime.modal_export import ModalRecord, modal_record, write_record
 from runtime.replay import Replay, config_for, replay
-from runtime.report import write_page, write_plots
+from runtime.report.embedded_clip import embedded
+from runtime.report.findings import findings_of
+from runtime.report.page import loudest_s, write_page
 
 
 def replay_into(
-    video: Path, config: Config | None, json_file: Path | None, out: Path | None
+    video: Path,
+    config: Config | None,
+    json_file: Path | None,
+    out: Path | None,
+    samples: Path | None = None,
 ) -> Replay:
-    """Replay a video; JSON to ``json_file``, clip, plots, page and JSON into the folder ``out``."""
+    """Replay a video; JSON to ``json_file``; page, clip and JSON into the folder ``out``.
+
+    ``samples`` gets displacements on an even clock; that may be refused, after all else is written.
+    """
     settings = config_for(video, config)
     magnifier = None if out is None else magnifier_for(settings)
     clip = out / "side-by-side.mp4" if out is not None and magnifier is not None else None
@@ -32,15 +42,28 @@ def replay_into(
     content = json.dumps(result.as_json(), allow_nan=False)
     targets = [json_file] if json_file is not None else []
     if out is not None:
-        plots = out / "waveform-and-spectrum.png"
-        write_plots(plots, result)
-        write_page(out / "report.html", result, settings, clip, plots)
+        findings = findings_of(result, settings)
+        film = None if clip is None else embedded(clip, out, loudest_s(findings))
+        write_page(out / "report.html", result, settings, findings, film)
         targets.append(out / "replay.json")
     for target in targets:
         with replaced(target) as scratch:
             scratch.write_text(content)
     _tell_result(result, out)
+    if samples is not None:
+        record = modal_record(result.regions)
+        write_record(samples, record)
+        _tell_record(samples, record)
     return result
+
+
+def _tell_record(path: Path, record: ModalRecord) -> None:
+    left_out = f"; not measured and left out: {', '.join(record.left_out)}"
+    typer.echo(
+        f"samples: {path}, {len(record.channels)} channels, {len(record.t_s)} samples at "
+        f"{record.rate_hz:.6g} Hz, {int(record.interpolated.sum())} of them interpolated"
+        f"{left_out if record.left_out else ''}"
+    )
 
 
 def _tell_result(result: Replay, out: Path | None) -> None:

@@ -7,11 +7,13 @@ neither loses it nor raises it twice (``alert_memory.py``).
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from runtime.alert_config import Alert
 from runtime.alert_memory import AlertMemory
 from runtime.condition import Kept
+from runtime.evidence import EvidenceRecorder
 from runtime.measurement import Measured, Measurement
 from runtime.messages import AlertMessage
 from runtime.mqtt import Publisher
@@ -35,15 +37,16 @@ class Telling:
         publisher: Publisher | None = None,
         memory: AlertMemory | None = None,
         record: SuppressedRecord | None = None,
+        evidence: EvidenceRecorder | None = None,
         raised: Raised | None = None,
     ) -> None:
         self.suppressed = 0
         """Alerts that were not raised since the start."""
         self._publisher, self._memory, self._record = publisher, memory, record
-        self._raised = raised
+        self._evidence, self._raised = evidence, raised
         self._rate_told = {rule.name: False for rule in rules if rule.limit is not None}
         self._rules = rules
-        self._announced: tuple[tuple[str, ...], int] = ((), 0)
+        self._announced: tuple[tuple[str, ...], str | None, int] = ((), None, 0)
         self._announced_s = -ANNOUNCE_EVERY_S
 
     def tell_again(self, messages: Sequence[AlertMessage]) -> None:
@@ -53,6 +56,14 @@ class Telling:
 
     def tell(self, measured: Measured, measurement: Measurement) -> None:
         """Tell one frame's results; nearly all frames have none."""
+        if self._evidence is not None:
+            self._evidence.measured(measured.displacements)
+            where = [self._evidence.folder_of(alert) for alert in measured.alerts]
+            alerts = tuple(
+                alert.model_copy(update={"evidence": folder})
+                for alert, folder in zip(measured.alerts, where, strict=True)
+            )
+            measured = replace(measured, alerts=alerts)
         going_on = measurement.kept() if measured.judged and self._memory is not None else None
         baselines = {} if going_on is None else measurement.baselines()
         self._remember(going_on, baselines, measured.alerts)
@@ -105,6 +116,8 @@ class Telling:
         )
         if self._publisher is not None:
             self._publisher.publish_alert(alert)
+        if self._evidence is not None:
+            self._evidence.alert(alert)
         if self._raised is not None:
             self._raised(alert)
 
@@ -121,12 +134,15 @@ class Telling:
 
     def _announce(self, problems: tuple[str, ...]) -> None:
         now_s = time.monotonic()
-        news = (problems, self.suppressed)
+        lacking = None if self._evidence is None else self._evidence.problem
+        news = (problems, lacking, self.suppressed)
         if self._publisher is None or news == self._announced:
             return
-        if problems != self._announced[0] or now_s - self._announced_s >= ANNOUNCE_EVERY_S:
+        if news[:2] != self._announced[:2] or now_s - self._announced_s >= ANNOUNCE_EVERY_S:
             self._announced, self._announced_s = news, now_s
-            self._publisher.announce(health=problems, suppressed=self.suppressed)
+            self._publisher.announce(
+                health=problems, evidence_problem=lacking, suppressed=self.suppressed
+            )
 
 
 def _rounded(value: float | None) -> str:

@@ -45,6 +45,7 @@ def test_help_names_the_commands_and_imports_nothing_heavy() -> None:
         "demo",
         "run",
         "replay",
+        "regions",
         "capture",
         "validate",
         "schema",

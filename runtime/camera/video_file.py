@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from time import monotonic_ns
@@ -19,6 +20,19 @@ from runtime.camera.source import BaseSource
 from runtime.frame import Frame
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What a file says of itself, and what was left out of it."""
+
+    container: str
+    codec: str
+    pixel_format: str
+    bits_a_second: int | None
+    bytes: int
+    nominal_rate_hz: float | None
+    dropped: int
 
 
 class VideoFile(BaseSource):
@@ -95,6 +109,19 @@ class VideoFile(BaseSource):
             item = self._next()
         if not self._closed.is_set():
             self._report_damage()
+
+    def facts(self) -> VideoFacts:
+        """What can be told of the file; ``dropped`` up to now. Not after ``close``."""
+        context = self._stream.codec_context
+        return VideoFacts(
+            container=self._container.format.long_name,
+            codec=context.name,
+            pixel_format=context.pix_fmt or "unknown",
+            bits_a_second=self._container.bit_rate or None,
+            bytes=self._container.size,
+            nominal_rate_hz=self.nominal_rate_hz,
+            dropped=self.dropped,
+        )
 
     def close(self) -> None:
         self._closed.set()

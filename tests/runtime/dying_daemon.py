@@ -27,7 +27,7 @@ from runtime.frame import Frame
 from runtime.messages import AlertMessage
 from runtime.outbox import Outbox
 
-MOVES_S = 9.0
+MOVES_S = 12.0
 STEP_HZ, AMPLITUDE_PX = 5.0, 0.3
 SOON, LATE = 60, 200  # frames
 
@@ -59,8 +59,7 @@ class Film(BaseSource):
         start = int(self._reached.read_text()) if self._reached.exists() else 0
         index = np.arange(start, start + frames)
         moved = AMPLITUDE_PX * np.sin(2 * np.pi * STEP_HZ * index / RATE_HZ)
-        # The first picture of each process is the still one: it is what zero is taken from.
-        moved *= (index / RATE_HZ < MOVES_S) & (index > start)
+        moved *= index / RATE_HZ < MOVES_S
         for frame in moving(moved):
             now = start + frame.index
             with replaced(self._reached) as scratch:

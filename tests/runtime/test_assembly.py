@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import cv2
 import pytest
 from broker import Listener, Mosquitto, wait_until
@@ -35,25 +36,29 @@ def config(
     return parse(text, folder / "bridge.toml")
 
 
-def test_an_alert_leaves_a_picture_of_raw_beside_magnified(tmp_path: Path) -> None:
+def test_an_alert_leaves_evidence_of_raw_beside_magnified(tmp_path: Path) -> None:
     with assembled(config(tmp_path)) as daemon:
         daemon.run()
-    [snapshot] = (tmp_path / "state" / "camera" / "events").iterdir()
-    picture = cv2.imread(str(snapshot))
+    [event] = (tmp_path / "state" / "camera" / "events").iterdir()
+    picture = cv2.imread(str(event / "snapshot.jpg"))
     assert picture is not None
     assert picture.shape == (64, 128, 3)
+    with av.open(str(event / "clip.mp4")) as clip:
+        assert clip.streams.video[0].width == 128
 
 
-def test_a_disk_that_takes_no_picture_does_not_end_the_measurement(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = tmp_path / "state" / "camera"
-    folder.mkdir(parents=True)
-    (folder / "events").write_text("in the way")
-    with assembled(config(tmp_path)) as daemon:
+def test_evidence_can_be_switched_off_and_lie_elsewhere(tmp_path: Path) -> None:
+    settings = config(tmp_path, "enabled = false")
+    off = settings.evidence.model_copy(update={"enabled": False})
+    with assembled(settings.model_copy(update={"evidence": off})) as daemon:
         daemon.run()
-    assert daemon.counters.measured == 60
-    assert "is kept without its picture: " in caplog.text
+    assert not (tmp_path / "state").exists()
+    elsewhere = settings.evidence.model_copy(update={"folder": tmp_path / "elsewhere"})
+    with assembled(settings.model_copy(update={"evidence": elsewhere})) as daemon:
+        daemon.run()
+    assert not (tmp_path / "state").exists()
+    [event] = (tmp_path / "elsewhere" / "camera").iterdir()
+    assert (event / "clip.mp4").exists()
 
 
 def test_without_magnification_the_measurement_runs_all_the_same(tmp_path: Path) -> None:
@@ -62,7 +67,10 @@ def test_without_magnification_the_measurement_runs_all_the_same(tmp_path: Path)
     with assembled(settings) as daemon:
         daemon.run()
     assert (daemon.counters.measured, daemon.counters.magnified) == (60, 0)
-    assert not (tmp_path / "state").exists()
+    [event] = (tmp_path / "state" / "camera" / "events").iterdir()
+    picture = cv2.imread(str(event / "snapshot.jpg"))
+    assert picture is not None
+    assert picture.shape == (64, 64, 3), "the raw one alone"
 
 
 def test_an_engine_that_is_named_and_cannot_be_had_is_refused(
@@ -121,10 +129,10 @@ def test_a_live_camera_remembers_its_alerts_and_a_file_does_not(tmp_path: Path) 
     settings = config(tmp_path, "enabled = false")
     with assembled(settings) as daemon:
         daemon.run()
-    assert not (tmp_path / "state").exists()
+    assert not (tmp_path / "state" / "camera" / "alerts.json").exists()
     live = settings.camera.model_copy(update={"source": f"gst: filesrc location={tmp_path}"})
     memory = tmp_path / "state" / "camera" / "alerts.json"
-    memory.parent.mkdir(parents=True)
+    memory.parent.mkdir(parents=True, exist_ok=True)
     memory.write_text("torn")
     with assembled(settings.model_copy(update={"camera": live})):
         assert memory.with_suffix(".damaged.json").read_text() == "torn"

@@ -247,7 +247,7 @@ def test_a_source_that_is_no_file_stays_as_it_is(source: str, tmp_path: Path) ->
             "height = 48",
             "colour = true\nheight = 48",
             "bridge.toml:11: regions[0].colour = true: unknown key; "
-            "known here are: x, y, width, height, name, scale, baseline_hz",
+            "known here are: x, y, width, height, name, reference, scale, baseline_hz",
         ),
         (
             "height = 48",

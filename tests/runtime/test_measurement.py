@@ -2,14 +2,14 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from videos import BURST_HZ, burst, moving
 
-from benchmarks.clips import Scene
+from benchmarks.clips import Floats, Scene
 from calibration import scale_file
 from calibration.scale import KnownRectangle
 from failure import Failure
@@ -173,7 +173,7 @@ def test_a_still_clip_of_the_same_noise_is_silent() -> None:
 def test_alerts_that_have_not_ended_are_known() -> None:
     measurement = Measurement(config(alerts=(ALWAYS,)))
     assert measurement.open_alerts() == ()
-    raised = [alert for frame in still(2.0) for alert in measurement.process(frame).alerts]
+    raised = [alert for frame in still(3.5) for alert in measurement.process(frame).alerts]
     [still_open] = measurement.open_alerts()
     assert still_open.event_id == raised[0].event_id
 
@@ -278,7 +278,7 @@ def test_missing_values_are_null_in_messages(with_scale: bool, tmp_path: Path) -
 
 
 def test_an_alert_without_a_dominant_frequency_has_null_there() -> None:
-    results = measured(config(alerts=(ALWAYS,)), still(2.0))
+    results = measured(config(alerts=(ALWAYS,)), still(3.5))
     [raised] = [alert for one in results for alert in one.alerts]
     content = json.loads(raised.model_dump_json())
     assert content["dominant_hz"] is None
@@ -312,7 +312,7 @@ def test_a_learned_baseline_goes_on_in_the_next_process() -> None:
         camera="c", saved_unix_s=0, saved_t_s=0, kept=(), baselines=before.baselines()
     )
     after = Measurement(settings, remembered)
-    told = [one for frame in frames[:90] for one in after.process(frame).telemetry]
+    told = [one for frame in frames[:150] for one in after.process(frame).telemetry]
     assert told[-1].baseline_hz == before.baselines()["girder"]["frequency_hz"]
 
 
@@ -445,3 +445,64 @@ def test_alerts_of_several_regions_together_name_them() -> None:
     assert (new.region, set(new.regions)) == (None, {"girder", "pier"})
     flags = {t.region: t.alert for t in results[told_at(results)[-1]].telemetry}
     assert flags == {"girder": True, "pier": True}
+
+
+WIDE = Scene(184, 64)
+WALL = Region(name="wall", x=132, y=12, width=40, height=40, reference=True)
+
+
+def before_a_wall(camera_px: Floats, deck_px: Floats) -> Iterator[Frame]:
+    """GIRDER moves, WALL stands still, and the camera shakes."""
+    decks = moving(camera_px + deck_px, scene=Scene(64, 64))
+    for frame, deck in zip(moving(camera_px, scene=WIDE, seed=5), decks, strict=True):
+        frame.image[:, :64] = deck.image
+        yield frame
+
+
+def test_a_reference_region_takes_the_cameras_shake_out_of_the_others() -> None:
+    shake_px = 0.8 * np.sin(np.arange(180) / 2.9)
+    rules = (
+        Alert(name="any", quantity="displacement_rms_px", raise_above=0.1),
+        Alert(name="mount", quantity="displacement_rms_px", raise_above=0.1, regions=("wall",)),
+    )
+    frames = before_a_wall(shake_px, np.zeros(180))
+    results = measured(config(GIRDER, WALL, alerts=rules), frames)
+    girder, wall = results[told_at(results)[-1]].telemetry
+    assert girder.displacement_rms_px is not None
+    assert girder.displacement_rms_px < 0.01
+    assert (girder.shake, wall.shake) == ("translation", None)
+    assert girder.shake_x_px is not None
+    assert girder.shake_x_px == pytest.approx(wall.x_px, abs=1e-9)
+    assert wall.shake_x_px is None
+    assert wall.displacement_rms_px == pytest.approx(0.8 / math.sqrt(2), rel=0.1)
+    # Only the rule that names the reference watches it.
+    new = [(one.rule, one.region) for one in judged_alerts(results) if one.type == "new"]
+    assert new == [("mount", "wall")]
+
+
+def test_what_moves_before_a_still_wall_is_told_and_the_wall_has_no_part_in_its_shape() -> None:
+    pier = Region(name="pier", x=10, y=10, width=40, height=40)
+    frames = before_a_wall(burst(6.0, 0.0, 6.0), burst(6.0, 0.0, 6.0, amplitude_px=0.2))
+    results = measured(config(GIRDER, pier, WALL), frames)
+    new = {one.region for one in judged_alerts(results) if one.type == "new"}
+    assert new == {"girder", "pier"}
+    shape = [one for result in results for one in result.shapes][-1]
+    assert {point.region for point in shape.points} == {"girder", "pier"}
+    assert shape.points[0].amplitude_px == pytest.approx(0.2, rel=0.05)
+
+
+def test_without_its_reference_a_region_is_missing_and_says_why() -> None:
+    rule = Alert(name="sway", quantity="displacement_rms_px", raise_above=9, missing_after_s=3)
+    frames = list(before_a_wall(np.zeros(10 * 30), np.zeros(10 * 30)))
+    for frame in frames[60:]:
+        frame.image[:, 120:] = 130 + (np.arange(64) % 7 * 9)[None, :, None]
+    results = measured(config(GIRDER, WALL, alerts=(rule,)), frames)
+    why = 'shake: reference region "wall" is missing (changed: '
+    last = results[told_at(results)[-1]].telemetry[0]
+    assert (last.valid, last.x_px, last.shake) == (False, None, None)
+    assert last.reason is not None
+    assert last.reason.startswith(why)
+    [lost] = [one for one in judged_alerts(results) if one.kind == "missing"]
+    assert (lost.region, lost.value) == ("girder", None)
+    assert lost.reason is not None
+    assert lost.reason.startswith(why)

@@ -68,7 +68,7 @@ def test_a_daemon_killed_anywhere_raises_each_event_once(point: str, tmp_path: P
 def test_a_daemon_killed_again_and_again_raises_one_alert(tmp_path: Path) -> None:
     for number in (1, 2):
         for point in POINTS[1:4]:
-            ran(tmp_path, point, number, frames=45)
+            ran(tmp_path, point, number, frames=60)
     ran(tmp_path, "never")
     events = lives(tmp_path)
     assert Counter(steps[0] for steps in events.values()) == {"new": 1}

@@ -1,9 +1,12 @@
-"""The report folder: a clip that plays, plots that show, a page that says what was found."""
+"""The report: a clip that plays, and one page that says what was found and needs nothing else."""
 
+import base64
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from importlib.metadata import version
 from pathlib import Path
+from xml.etree import ElementTree
 
 import av
 import cv2
@@ -13,7 +16,7 @@ from videos import burst, moving, region, write_video
 
 from benchmarks.clips import Scene
 from failure import Failure
-from runtime.clips import clip_writer, keep_picture, side_by_side
+from runtime.clips import clip_writer, side_by_side
 from runtime.config import Region
 from runtime.config_file import parse
 from runtime.frame import Frame
@@ -24,18 +27,21 @@ ODD_NAME = "a <b>bridge & \"co\" $title 'x'.mkv"
 
 
 class Page(HTMLParser):
-    """The text of a page, element by element, and the addresses in it."""
+    """The text of a page, element by element, and every address in it."""
 
-    def __init__(self, content: str) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__()
+        self.content = path.read_text(encoding="utf-8")
         self.texts: list[tuple[str, str]] = []
         self.addresses: list[str] = []
         self._tags: list[str] = []
-        self.feed(content)
+        self.feed(self.content)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._tags.append(tag)
-        self.addresses += [value for name, value in attrs if name == "src" and value]
+        self.addresses += [
+            value for name, value in attrs if name in ("src", "href", "poster") if value
+        ]
 
     def handle_data(self, data: str) -> None:
         if data.strip():
@@ -43,6 +49,17 @@ class Page(HTMLParser):
 
     def of(self, tag: str) -> list[str]:
         return [text for where, text in self.texts if where == tag]
+
+    def all(self) -> str:
+        return " ".join(text for tag, text in self.texts if tag != "style")
+
+    def embedded(self, kind: str) -> list[bytes]:
+        start = f"data:{kind};base64,"
+        return [
+            base64.b64decode(one.removeprefix(start))
+            for one in self.addresses
+            if one.startswith(start)
+        ]
 
 
 def uneven() -> Iterator[Frame]:
@@ -95,38 +112,77 @@ def test_the_clip_shows_raw_beside_magnified(report: tuple[Path, Replay]) -> Non
     assert apart(moved) > 1.5 * apart(still)
 
 
-def test_the_plots_are_a_picture_with_a_row_for_each_region(report: tuple[Path, Replay]) -> None:
+def test_the_page_needs_no_other_file_and_no_network(report: tuple[Path, Replay]) -> None:
     folder, _ = report
-    picture = cv2.imread(str(folder / "waveform-and-spectrum.png"))
-    assert picture is not None
-    height, width, _ = picture.shape
-    assert width > 1000
-    assert height > 500
-    for half in (picture[: height // 2], picture[height // 2 :]):
-        blue = (half[..., 0] > 150) & (half[..., 2] < 80)
-        assert blue.sum() > 200, "a waveform is drawn"
+    page = Page(folder / "report.html")
+    assert len(page.addresses) >= 8
+    assert all(one.startswith("data:") for one in page.addresses)
+    assert "url(" not in page.content
+    assert "<script" not in page.content
+    assert "<link" not in page.content
+    [film] = page.embedded("video/mp4")
+    assert film == (folder / "side-by-side.mp4").read_bytes()
+
+
+def test_every_plot_shows_something(report: tuple[Path, Replay]) -> None:
+    folder, _ = report
+    drawings = [
+        ElementTree.fromstring(one)
+        for one in Page(folder / "report.html").embedded("image/svg+xml")
+    ]
+    assert len(drawings) == 2 * 2 + 1, "waveform and spectrum of two regions, and the time line"
+    words = [" ".join(drawing.itertext()) for drawing in drawings]
+    for waveform in words[0:4:2]:
+        assert "displacement (px)" in waveform
+        assert "alert" in waveform
+    for spectrum in words[1:4:2]:
+        assert "frequency (Hz)" in spectrum
+        assert "noise floor x" in spectrum
+    assert "deck" in words[4]
+    assert "pier" in words[4]
+    for picture in Page(folder / "report.html").embedded("image/jpeg"):
+        decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+        assert decoded is not None
+        assert decoded.std() > 5
 
 
 def test_the_page_names_what_was_found(report: tuple[Path, Replay]) -> None:
     folder, result = report
-    page = Page((folder / "report.html").read_text())
+    page = Page(folder / "report.html")
     assert page.of("h1") == [ODD_NAME]
     assert page.of("title") == [f"{ODD_NAME} - tremorscope"]
-    [facts] = page.of("p")
-    assert facts == "120 frames of 65x66 px; gain 7, static mode"
+    told = page.all()
+    assert f"Made by tremorscope {version('tremorscope')} on 20" in told
+    assert "2 alerts raised." in told
+    assert "120 of 65x66 px" in told
+    assert "30.3 Hz" in told or "30 Hz" in told
+    assert "ffv1, gray" in told
     cells = page.of("td")
     assert cells.count("new") == 2
-    assert {"deck", "pier", "vibration", "100 %"} <= set(cells)
-    assert sum(bool(re.fullmatch(r"(4\.99|5\.00)\d ± 0\.\d{3}", cell)) for cell in cells) == 2
-    assert page.addresses == ["side-by-side.mp4", "waveform-and-spectrum.png"]
-    assert all((folder / address).exists() for address in page.addresses)
+    assert {"deck", "pier", "vibration", "none: pixels only", "magnification.gain"} <= set(cells)
+    found = [cell for cell in cells if re.fullmatch(r"(4\.9[5-9]|5\.0[0-5])\d* ± 0\.\d+", cell)]
+    assert len(found) >= 2
+    assert "peak particle velocity" in cells
+    assert "7.0" in page.of("b"), "a setting that is not the default stands out"
     assert len(result.alerts) >= 2
+
+
+def test_the_shape_across_regions_is_told(report: tuple[Path, Replay]) -> None:
+    page = Page(report[0] / "report.html")
+    told = page.all()
+    assert "Against deck x, which moves most" in told or "Against pier x, which moves most" in told
+    cells = page.of("td")
+    row = cells.index("pier x")
+    ratio, phase, coherence = cells[row + 2 : row + 5]
+    assert float(ratio.split()[0]) == pytest.approx(1.0, abs=0.05)
+    assert float(phase.split()[0]) == pytest.approx(0.0, abs=5)
+    assert float(coherence) > 0.95
 
 
 def test_no_name_becomes_markup(report: tuple[Path, Replay]) -> None:
     folder, _ = report
     content = (folder / "report.html").read_text()
-    assert "<b>" not in content
+    assert "<b>bridge" not in content
     assert "&lt;b&gt;bridge" in content
 
 
@@ -136,9 +192,13 @@ def test_without_alerts_motion_and_magnification_the_page_says_so(tmp_path: Path
     video = write_video(tmp_path / "flat.mkv", frames)
     text = f'[camera]\nsource = "x"\n[magnification]\nenabled = false\n{region()}'
     replay_into(video, parse(text, Path("x.toml")), None, tmp_path / "out")
-    page = Page((tmp_path / "out" / "report.html").read_text())
-    assert page.of("td") == ["girder", "none", "none", "none / none", "0 %", "none"]
-    assert page.addresses == ["waveform-and-spectrum.png"]
+    page = Page(tmp_path / "out" / "report.html")
+    told = page.all()
+    assert "girder could not be measured." in told
+    assert "No alerts raised." in told
+    assert "Magnification is off, so there is no clip." in told
+    assert "not measured in 100.0 % of the frames" in told
+    assert page.embedded("video/mp4") == []
     assert not (tmp_path / "out" / "side-by-side.mp4").exists()
 
 
@@ -148,8 +208,8 @@ def test_a_damaged_file_is_told_on_the_page(tmp_path: Path) -> None:
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     text = f'[camera]\nsource = "x"\n[magnification]\nenabled = false\n{region()}'
     replay_into(cut, parse(text, Path("x.toml")), None, tmp_path / "out")
-    [facts] = Page((tmp_path / "out" / "report.html").read_text()).of("p")
-    assert "the file is damaged: the last " in facts
+    told = Page(tmp_path / "out" / "report.html").all()
+    assert "The file is damaged: the last " in told
 
 
 def test_outlines_are_red_where_an_alert_is_open() -> None:
@@ -188,21 +248,3 @@ def test_a_clip_may_lie_in_a_folder_named_like_a_time(
         write(np.zeros((32, 32, 3), np.uint8), 0.0)
     with av.open(str(tmp_path / "12:30" / "clip.mp4")) as container:
         assert len(list(container.decode(video=0))) == 1
-
-
-def test_only_the_newest_pictures_are_kept(tmp_path: Path) -> None:
-    picture = np.full((16, 16, 3), 200, np.uint8)
-    for number in range(5):
-        path = tmp_path / f"{number}.jpg"
-        keep_picture(path, picture, 3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["2.jpg", "3.jpg", "4.jpg"]
-    read = cv2.imread(str(path))
-    assert read is not None
-    np.testing.assert_allclose(read, picture, atol=3)
-
-
-def test_a_picture_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    with pytest.raises(Failure, match="cannot be written"):
-        keep_picture(file / "picture.jpg", np.zeros((16, 16, 3), np.uint8), 3)

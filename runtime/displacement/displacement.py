@@ -1,0 +1,34 @@
+"""What the measurement says of one region in one frame."""
+
+from dataclasses import dataclass
+
+from runtime.displacement.shake import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Displacement:
+    """Where one region is in one frame, relative to its zero.
+
+    Zero is its mean place in its first usable pictures. x to the right, y down, in pixels of the
+    picture; the camera's shake is taken out where there are reference regions. An axis that could not be
+    measured is None, in its value and its errors. ``valid`` says that at least one axis was
+    measured; ``reason`` says why one or both are missing.
+    """
+
+    region: str
+    t_capture_ns: int
+    x_px: float | None
+    y_px: float | None
+    x_se_px: float | None
+    """Standard error of x_px against the true displacement from zero."""
+    y_se_px: float | None
+    valid: bool
+    reason: str | None = None
+    x_noise_px: float | None = None
+    """Standard error of this one measurement, without what changes slowly or never."""
+    y_noise_px: float | None = None
+    shake: Model | None = None
+    """How the camera's shake was taken out. None without references, and for a reference itself."""
+    shake_x_px: float | None = None
+    """What was taken out; the camera's displacement at this region."""
+    shake_y_px: float | None = None

@@ -1,0 +1,191 @@
+"""All regions of one camera, measured on every frame."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failure import Failure
+from runtime.config import Region
+from runtime.displacement.batch import OUT_OF_PICTURE
+from runtime.displacement.box import Box, Floats
+from runtime.displacement.displacement import Displacement
+from runtime.displacement.shake import ShakeCompensation
+from runtime.displacement.spline import EDGE_PX
+from runtime.displacement.template_keeper import LEARNED_PICTURES, boxes_of
+from runtime.displacement.tracker import BEYOND, FLAT, LARGEST_SE_PX, Tracked, Tracker
+from runtime.displacement.zero import Zero
+from runtime.frame import Frame
+
+LEARNING = f"learning: zero is the mean of the first {LEARNED_PICTURES} usable pictures"
+
+
+class DisplacementMeter:
+    """Measures the regions of one camera; frames go in one after the other.
+
+    The first frame fixes the picture's size. Raises Failure from the first ``measure`` if a region
+    lies outside the picture, and from a later one if the picture's size has changed.
+    """
+
+    def __init__(self, regions: Sequence[Region]) -> None:
+        self._regions = tuple(regions)
+        self._names = [region.name for region in regions]
+        self._size_px: tuple[int, int] | None = None
+        self._trackers: list[tuple[list[int], Tracker]] = []
+        self._zero = Zero(len(regions))
+        self._references = [i for i, one in enumerate(regions) if one.reference]
+        self._others = [i for i, one in enumerate(regions) if not one.reference]
+        self._compensation: ShakeCompensation | None = None
+        if self._references and self._others:
+            centres_px = np.array(
+                [(one.x + (one.width - 1) / 2, one.y + (one.height - 1) / 2) for one in regions]
+            )
+            self._compensation = ShakeCompensation(
+                [regions[i].name for i in self._references],
+                centres_px[self._references],
+                centres_px[self._others],
+            )
+
+    def measure(self, frame: Frame) -> tuple[Displacement, ...]:
+        """The displacement of each region, in the order in which they were configured."""
+        height_px, width_px = frame.image.shape[:2]
+        if self._size_px is None:
+            self._trackers = _trackers(self._regions, width_px, height_px)
+            self._size_px = (width_px, height_px)
+        elif self._size_px != (width_px, height_px):
+            raise Failure(
+                f"The picture's size changed from {self._size_px[0]}x{self._size_px[1]} to "
+                f"{width_px}x{height_px} px, so the configured regions no longer fit; set the "
+                "camera back to its former size, or start again with regions for the new one."
+            )
+        tracked, variance_px2 = self._tracked(frame)
+        self._zero.restart(tracked.began)
+        shake = self._steadied(frame.t_capture_ns, tracked, variance_px2)
+        self._zero.learn(tracked.moved_px, tracked.noise_px)
+        return self._published(frame.t_capture_ns, tracked, variance_px2, shake)
+
+    def _tracked(self, frame: Frame) -> tuple[Tracked, Floats]:
+        """Every region from its first picture, and the variance of that; (regions, 2)."""
+        count = len(self._regions)
+        every = Tracked.nothing([None] * count)
+        walk_px2 = np.zeros((count, 2))
+        for rows, tracker in self._trackers:
+            tracked = tracker.measure(frame.image, frame.t_capture_ns)
+            every.moved_px[rows], every.noise_px[rows] = tracked.moved_px, tracked.noise_px
+            for row, problem in zip(rows, tracked.problem, strict=True):
+                every.problem[row] = problem
+            every.began += [rows[row] for row in tracked.began]
+            walk_px2[rows] = tracker.walk_px2
+        return every, np.square(every.noise_px) + walk_px2
+
+    def _steadied(self, t_ns: int, tracked: Tracked, variance_px2: Floats) -> Floats:
+        """Take the camera's shake out of all but the references.
+
+        Returns what was taken out, (regions, 2); NaN where nothing was.
+        """
+        shake_px = np.full_like(tracked.moved_px, np.nan)
+        if self._compensation is None:
+            return shake_px
+        still, others = self._references, self._others
+        verdict = self._compensation.verdict(
+            t_ns,
+            (tracked.moved_px - self._zero.px)[still],
+            (variance_px2 + self._zero.variance_px2)[still],
+            [tracked.problem[row] for row in still],
+        )
+        if verdict is not None:
+            for values in (tracked.moved_px, tracked.noise_px, variance_px2):
+                values[others] = np.nan
+            for row in others:
+                # How far it moved is not known either, without the camera's own part.
+                if tracked.problem[row] in (None, BEYOND, OUT_OF_PICTURE):
+                    tracked.problem[row] = verdict
+            return shake_px
+        shake = self._compensation.shake(
+            tracked.moved_px[still], np.square(tracked.noise_px[still]), variance_px2[still]
+        )
+        zero_px = self._compensation.carried(self._zero.px[still])
+        shake_px[others] = shake.moved_px - zero_px
+        tracked.moved_px[others] -= shake.moved_px
+        tracked.noise_px[others] = np.sqrt(np.square(tracked.noise_px[others]) + shake.noise_px2)
+        variance_px2[others] += shake.variance_px2
+        return shake_px
+
+    def _published(
+        self, t_ns: int, tracked: Tracked, variance_px2: Floats, shake_px: Floats
+    ) -> tuple[Displacement, ...]:
+        se_px = np.sqrt(variance_px2 + self._zero.variance_px2)
+        textured = se_px <= LARGEST_SE_PX  # False where not measured
+        known = textured & self._zero.is_learned
+        steadied = known & np.isfinite(shake_px)
+        moved = _pairs(tracked.moved_px - self._zero.px, known)
+        se, noise = _pairs(se_px, known), _pairs(tracked.noise_px, known)
+        shake = _pairs(shake_px, steadied)
+        model = None if self._compensation is None else self._compensation.model
+        models = [None if both == [None, None] else model for both in shake]
+        valid = [both != [None, None] for both in moved]
+        problems = tracked.problem
+        for row in np.flatnonzero(~known.all(axis=1)):
+            problems[row] = problems[row] or _missing(textured[row], known[row])
+        return tuple(
+            # By position: by name, these would be the dearest lines of a frame.
+            Displacement(name, t_ns, x, y, x_se, y_se, ok, why, x_noise, y_noise, how, x_out, y_out)
+            for name, (x, y), (x_se, y_se), ok, why, (x_noise, y_noise), how, (x_out, y_out) in zip(
+                self._names, moved, se, valid, problems, noise, models, shake, strict=True
+            )
+        )
+
+
+def _pairs(values: Floats, known: NDArray[np.bool_]) -> list[list[float | None]]:
+    """x and y of each region, None where not known."""
+    boxed = values.astype(object)
+    boxed[~known] = None
+    pairs: list[list[float | None]] = boxed.tolist()
+    return pairs
+
+
+def _missing(textured: NDArray[np.bool_], known: NDArray[np.bool_]) -> str:
+    """Why one or both axes are not published."""
+    if not textured.any():
+        return FLAT
+    if not textured.all() and known.any():
+        return f"flat along {'y' if textured[0] else 'x'}: too little texture"
+    return LEARNING
+
+
+def _trackers(
+    regions: Sequence[Region], width_px: int, height_px: int
+) -> list[tuple[list[int], Tracker]]:
+    """A tracker for each size, with the numbers of its regions.
+
+    Raises Failure for a region that does not lie in the picture.
+    """
+    boxes = [_boxes(region, width_px, height_px) for region in regions]
+    sizes: dict[tuple[int, int], list[int]] = {}
+    for row, (_, samples) in enumerate(boxes):
+        sizes.setdefault(samples.shape, []).append(row)
+    return [
+        (rows, Tracker([boxes[row][0] for row in rows], [boxes[row][1] for row in rows]))
+        for rows in sizes.values()
+    ]
+
+
+def _boxes(region: Region, width_px: int, height_px: int) -> tuple[Box, Box]:
+    """The region's patch and samples."""
+    place = (
+        f'Region "{region.name}" (x={region.x}, y={region.y}, width={region.width}, '
+        f"height={region.height}) "
+    )
+    box = Box(region.x, region.y, region.x + region.width, region.y + region.height)
+    if box.right > width_px or box.bottom > height_px:
+        raise Failure(
+            f"{place}reaches beyond the picture of {width_px}x{height_px} px; move it inside "
+            "or make it smaller in the configuration."
+        )
+    patch, samples = boxes_of(box, width_px, height_px)
+    if min(samples.shape) < EDGE_PX:
+        raise Failure(
+            f"{place}leaves too little of itself beside the edges of the picture of "
+            f"{width_px}x{height_px} px; make it larger, or move it away from the edge."
+        )
+    return patch, samples

@@ -1,0 +1,243 @@
+"""Regions of one size followed from picture to picture, each against its own template."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from runtime.displacement.batch import Batch, Fits, Problems, Rows
+from runtime.displacement.box import Box, Floats, Picture
+from runtime.displacement.search import searched_px
+from runtime.displacement.template import Template
+from runtime.displacement.template_keeper import (
+    FOLLOW_EVERY_NS,
+    LEARNED_PICTURES,
+    TemplateKeeper,
+)
+
+LARGEST_SE_PX = 0.2
+"""An axis with a larger standard error is not published: the region is too flat along it."""
+LARGEST_MOTION_PX = 20.0
+"""Displacements beyond this are refused."""
+LARGEST_BLUR = 0.5
+"""Squared defocus times the texture's mean squared wave number, against the learned sharpness, beyond
+which a region is refused: its slopes have lost about a fifth."""
+
+FLAT = "flat: too little texture for a displacement"
+CHANGED = "changed: something covers it, or it turned, or it moved too far"
+BEYOND = f"moved: by more than {LARGEST_MOTION_PX:g} px"
+BLURRED = "blurred: it has lost the sharpness that was learned"
+
+_MOST_UNEXPLAINED = 0.25  # of the texture's standard deviation, and ...
+_MOST_EXCESS = 4.0  # ... times the noise so far: a larger residual is another picture
+_BLUR_EXPLAINS = 0.2  # of the residual of another picture: then it is the same, and blurred
+_LEAST_GAIN_OF_SECOND = 0.5  # noise is like noise somewhere, but faintly
+_EXCESS_EVERY = 8  # frames
+_EXCESS_PRIOR = 4  # looks that white noise counts for before the first
+_EXCESS_LOOKS = 16  # that the blocks' excess of variance is averaged over
+_SEARCHED_AT_ONCE, _SEARCH_EVERY = 8, 8  # frames: a lost region must not hold up the others
+
+
+@dataclass(slots=True)
+class Tracked:
+    """(regions, 2) from each region's first picture; NaN where an axis is missing."""
+
+    moved_px: Floats
+    noise_px: Floats
+    problem: Problems
+    """Why both axes are missing."""
+    began: list[int]
+    """Regions that took this picture as their first."""
+
+    @classmethod
+    def nothing(cls, problem: Problems) -> "Tracked":
+        """Before anything is measured."""
+        count = len(problem)
+        return cls(np.full((count, 2), np.nan), np.full((count, 2), np.nan), problem, [])
+
+
+class Tracker:
+    """Follows regions whose samples need the same cell. For one camera and one thread."""
+
+    def __init__(self, patches: Sequence[Box], samples: Sequence[Box]) -> None:
+        count = len(samples)
+        self._samples = tuple(samples)
+        self._batch = Batch(samples)
+        self._keepers = [TemplateKeeper(*boxes) for boxes in zip(patches, samples, strict=True)]
+        self._templates: list[Template | None] = [None] * count
+        self._last_px: Floats = np.zeros((count, 2))
+        self._inflation: Floats = np.ones((count, 2))
+        self._looks = np.zeros(count)
+        self._refused = np.zeros(count, np.int64)  # in a row
+        self._began_flat = np.zeros(count, bool)
+        self._noise_grey = np.ones(count)
+        self._texture_grey = np.zeros(count)
+        self._mended, self._learned = np.zeros((2, count), bool)
+        self._follow_ns = np.zeros(count, np.int64)
+        self._frames = 0
+
+    @property
+    def walk_px2(self) -> Floats:
+        """Variance that following the look of the regions may have added to their places."""
+        return np.array([keeper.walk_px2 for keeper in self._keepers])
+
+    def measure(self, image: Picture, t_ns: int) -> Tracked:
+        """Every region's place in this picture."""
+        self._frames += 1
+        tracked = Tracked.nothing(self._batch.expose(image, self._last_px))
+        seen = np.array([problem is None for problem in tracked.problem])
+        begins = seen & ~self._mended & (self._refused > LEARNED_PICTURES)
+        begins |= seen & np.array([template is None for template in self._templates])
+        rows = np.flatnonzero(seen & ~begins)
+        fits = self._fitted(image, rows)
+        self._count_refusals(fits, rows, tracked)
+        good = np.array([fits.problem[row] is None for row in rows], bool)
+        self._measured(fits, rows[good], tracked)
+        self._take_on(image, t_ns, fits, rows[good], tracked)
+        for row in np.flatnonzero(begins).tolist():
+            self._begin(image, row, tracked)
+        return tracked
+
+    def _fitted(self, image: Picture, rows: Rows) -> Fits:
+        """Explain the pictures: from the last displacement, else from where a search leads."""
+        fits = self._fit(image, rows, self._last_px)
+        lost = [row for row in rows.tolist() if fits.problem[row] is not None and self._may(row)]
+        if lost:
+            guess_px = self._last_px.copy()
+            for row in lost:
+                template = self._templates[row]
+                assert template is not None
+                reach_px = int(LARGEST_MOTION_PX) + 1
+                guess_px[row] = searched_px(image, template.samples, self._samples[row], reach_px)
+            found = self._fit(image, np.array(lost), guess_px)
+            _take(fits, found, [row for row in lost if found.problem[row] in (None, BEYOND)])
+        first = [row for row in rows.tolist() if not self._mended[row] and not fits.problem[row]]
+        for row in first:
+            self._keepers[row].mend(float(fits.residual_grey[row]))
+            self._mended[row] = True
+            self._renew(row)
+        if first:
+            _take(fits, self._fit(image, np.array(first), fits.moved_px), first)
+        return fits
+
+    def _fit(self, image: Picture, rows: Rows, guess_px: Floats) -> Fits:
+        textured = LARGEST_SE_PX / self._noise_grey
+        fits = self._batch.fit(image, rows, self._templates, guess_px, textured)
+        most_grey = np.maximum(
+            _MOST_UNEXPLAINED * fits.gain * self._texture_grey, _MOST_EXCESS * self._noise_grey
+        )
+        other = (fits.residual_grey > most_grey) | ~fits.settled
+        other |= ~self._mended & (fits.gain < _LEAST_GAIN_OF_SECOND)
+        beyond = np.abs(fits.moved_px).max(axis=1) > LARGEST_MOTION_PX
+        blurred = np.where(
+            other, (fits.blur_share > _BLUR_EXPLAINS) & (fits.blur > 0), fits.blur > LARGEST_BLUR
+        )
+        blurred &= self._learned  # a single picture's noise would count as sharpness
+        for row in rows[(other | beyond | blurred | fits.flat)[rows]].tolist():
+            if fits.flat[row]:
+                fits.problem[row] = FLAT
+            elif fits.problem[row] is None:
+                fits.problem[row] = BLURRED if blurred[row] else CHANGED if other[row] else BEYOND
+        return fits
+
+    def _may(self, row: int) -> bool:
+        """Whether it is this lost region's turn to be searched for."""
+        refused = int(self._refused[row])
+        return refused < _SEARCHED_AT_ONCE or (self._frames + row) % _SEARCH_EVERY == 0
+
+    def _count_refusals(self, fits: Fits, rows: Rows, tracked: Tracked) -> None:
+        for row in rows.tolist():
+            problem = fits.problem[row]
+            if problem is None:
+                self._refused[row] = 0
+                continue
+            self._refused[row] += 1
+            if not self._mended[row] and self._began_flat[row]:
+                problem = FLAT
+            tracked.problem[row] = problem
+
+    def _measured(self, fits: Fits, rows: Rows, tracked: Tracked) -> None:
+        """Displacements and standard errors of the regions whose pictures are explained."""
+        if self._frames % _EXCESS_EVERY == 0:
+            self._inflate(fits, rows)
+        noise_px = fits.residual_grey[:, None] * fits.noise_gain
+        noise_px *= np.sqrt(np.maximum(self._inflation, 1.0))
+        noise_px[~self._learned] /= np.sqrt(2)  # the template is one picture, as noisy as this one
+        flat = noise_px > LARGEST_SE_PX
+        self._last_px[rows] = fits.moved_px[rows]
+        tracked.moved_px[rows] = np.where(flat, np.nan, fits.moved_px)[rows]
+        tracked.noise_px[rows] = np.where(flat, np.nan, noise_px)[rows]
+        for row in rows[flat[rows].all(axis=1)].tolist():
+            tracked.problem[row] = FLAT
+
+    def _inflate(self, fits: Fits, rows: Rows) -> None:
+        """By how much variances are larger than white noise would make them."""
+        excess = self._batch.excess(fits)
+        told = rows[np.isfinite(excess[rows]).all(axis=1)]
+        self._looks[told] += 1
+        weight = 1 / np.minimum(_EXCESS_PRIOR + self._looks[told], _EXCESS_LOOKS)
+        self._inflation[told] += weight[:, None] * (excess[told] - self._inflation[told])
+
+    def _take_on(self, image: Picture, t_ns: int, fits: Fits, rows: Rows, tracked: Tracked) -> None:
+        """Let templates learn from the picture, and one of the finished ones follow it."""
+        usable = [row for row in rows.tolist() if tracked.problem[row] is None]
+        for row in usable:
+            if not self._learned[row]:
+                keeper = self._keepers[row]
+                made = keeper.learn(image, *_explained(fits, row), float(fits.residual_grey[row]))
+                self._noise_grey[row] = keeper.noise_grey
+                if made:
+                    self._learned[row] = True
+                    self._follow_ns[row] = t_ns + FOLLOW_EVERY_NS
+                    self._renew(row)
+        follow_ns = self._follow_ns
+        due = (follow_ns <= t_ns) | (follow_ns > t_ns + FOLLOW_EVERY_NS)  # or the clock went back
+        waiting = [row for row in usable if due[row] and self._learned[row]]
+        if waiting:
+            row = min(waiting, key=lambda one: int(follow_ns[one]))
+            self._follow_ns[row] = t_ns + FOLLOW_EVERY_NS
+            noise_px = np.nan_to_num(tracked.noise_px[row])
+            keeper = self._keepers[row]
+            if keeper.follow(
+                image,
+                *_explained(fits, row),
+                float(fits.residual_grey[row]),
+                noise_px,
+            ):
+                self._renew(row)
+            self._noise_grey[row] = keeper.noise_grey
+
+    def _begin(self, image: Picture, row: int, tracked: Tracked) -> None:
+        keeper = self._keepers[row]
+        se_px = keeper.begin(image)
+        self._last_px[row], self._inflation[row], self._looks[row] = 0.0, 1.0, 0
+        self._refused[row] = 0
+        flat = ~(se_px <= LARGEST_SE_PX)
+        self._began_flat[row] = flat.all()
+        self._renew(row)
+        tracked.began.append(row)
+        tracked.moved_px[row] = np.where(flat, np.nan, 0.0)
+        tracked.noise_px[row] = np.where(flat, np.nan, se_px)
+        if flat.all():
+            tracked.problem[row] = FLAT
+
+    def _renew(self, row: int) -> None:
+        """The keeper has made another template."""
+        keeper = self._keepers[row]
+        template = self._templates[row] = keeper.template
+        assert template is not None
+        self._noise_grey[row] = keeper.noise_grey
+        self._texture_grey[row] = template.texture_grey
+        self._batch.forget(row)
+
+
+def _take(fits: Fits, newer: Fits, rows: Sequence[int]) -> None:
+    """The newer fits of these rows in the place of the older."""
+    for one in fields(Fits):
+        older, values = getattr(fits, one.name), getattr(newer, one.name)
+        for row in rows:
+            older[row] = values[row]
+
+
+def _explained(fits: Fits, row: int) -> tuple[Floats, float, float]:
+    return fits.moved_px[row], float(fits.gain[row]), float(fits.offset_grey[row])

@@ -1,0 +1,50 @@
+"""Where every region's displacement is counted from: its mean place in its first usable pictures.
+
+One noisy picture would be a poor zero: its error would be a constant share in every displacement, as
+large as the noise of a single measurement (decision 009).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.displacement.box import Floats
+from runtime.displacement.template_keeper import LEARNED_PICTURES
+
+
+class Zero:
+    """The zeros of some regions; all arrays are (regions, 2) for x and y."""
+
+    def __init__(self, regions: int) -> None:
+        self._count, self._sum_px, self._sum_px2 = np.zeros((3, regions, 2))
+
+    def restart(self, rows: Sequence[int]) -> None:
+        """These regions have another first picture."""
+        for values in (self._count, self._sum_px, self._sum_px2):
+            values[list(rows)] = 0.0
+
+    def learn(self, moved_px: Floats, noise_px: Floats) -> None:
+        """Take what is measured (NaN is not) of what has not been learned yet."""
+        takes = np.isfinite(moved_px) & ~self.is_learned
+        if takes.any():
+            self._count += takes
+            self._sum_px += np.where(takes, moved_px, 0.0)
+            self._sum_px2 += np.where(takes, np.square(noise_px), 0.0)
+
+    @property
+    def is_learned(self) -> NDArray[np.bool_]:
+        learned: NDArray[np.bool_] = self._count >= LEARNED_PICTURES
+        return learned
+
+    @property
+    def px(self) -> Floats:
+        """The mean so far."""
+        mean_px: Floats = self._sum_px / np.maximum(self._count, 1)
+        return mean_px
+
+    @property
+    def variance_px2(self) -> Floats:
+        """Of that mean."""
+        variance_px2: Floats = self._sum_px2 / np.square(np.maximum(self._count, 1))
+        return variance_px2

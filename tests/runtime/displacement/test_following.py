@@ -1,0 +1,159 @@
+"""The template follows the look of a region, and never its place."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from benchmarks.clips import Floats, Scene, sine
+from runtime.config import Region
+from runtime.displacement import LEARNED_PICTURES, Displacement, DisplacementMeter
+from runtime.displacement.box import Box
+from runtime.displacement.template_keeper import (
+    FOLLOW_EVERY_NS,
+    FOLLOW_WEIGHT,
+    TemplateKeeper,
+    boxes_of,
+)
+from runtime.frame import Frame
+
+REGION = Region(name="girder", x=12, y=12, width=40, height=40)
+SCENE = Scene(64, 64)
+HOUR_S = 3600
+
+
+def filmed(
+    looks: Iterator[Floats], step_s: float, noise_grey: float = 1.5, seed: int = 0
+) -> Iterator[Frame]:
+    """Noise-free pictures, taken every so many seconds."""
+    random = np.random.default_rng(seed)
+    for index, look in enumerate(looks):
+        grey = np.rint(look + random.normal(0, noise_grey, look.shape))
+        image = np.clip(grey, 0, 255).astype(np.uint8)
+        yield Frame(index, round(index * step_s * 1e9), np.repeat(image[:, :, None], 3, axis=2))
+
+
+def measured(frames: Iterator[Frame]) -> list[Displacement]:
+    meter = DisplacementMeter([REGION])
+    return [meter.measure(frame)[0] for frame in frames]
+
+
+def column(results: list[Displacement], name: str) -> Floats:
+    return np.array([getattr(one, name) for one in results], np.float64)
+
+
+def sun(share: float) -> Floats:
+    """Light and shadow of another hour: the same surface, lit from elsewhere."""
+    rows, columns = np.mgrid[0:64, 0:64] / 64
+    pattern: Floats = (
+        25 * np.sin(2 * np.pi * (1.5 * rows + share)) * np.cos(2 * np.pi * (columns - share))
+    )
+    return pattern
+
+
+def test_a_slow_change_of_look_is_followed_and_drift_stays_in_the_displacement() -> None:
+    # An hour: shadows wander and the structure creeps by 1.5 px, while it vibrates.
+    count = HOUR_S
+    x_px = np.linspace(0, 1.5, count) + sine(count, 1.0, 0.31, 0.1)
+    y_px = np.linspace(0, -0.4, count)
+    looks = (
+        SCENE.at(x, y) * (1 - 0.4 * at) + sun(0.2 * at) - sun(0)
+        for x, y, at in zip(x_px, y_px, np.linspace(0, 1, count), strict=True)
+    )
+    results = measured(filmed(looks, step_s=1.0))
+    assert {one.reason for one in results[LEARNED_PICTURES:]} == {None}
+    for axis, truth in (("x", x_px), ("y", y_px)):
+        error = column(results, f"{axis}_px")[LEARNED_PICTURES:] - truth[LEARNED_PICTURES:]
+        error += truth[:LEARNED_PICTURES].mean()
+        # Shadows that wander look like motion, a little; what moved is not forgotten.
+        assert np.abs(error[-60:].mean()) < 0.2
+        assert error[-60:].std() < 1.2 * column(results[-60:], f"{axis}_noise_px").mean()
+
+
+def test_without_a_change_of_look_zero_wanders_no_more_than_the_standard_error_tells() -> None:
+    ends_px, told_px = [], []
+    for seed in range(3):
+        x_px = sine(HOUR_S // 2, 1.0, 0.013, 0.3)
+        shifts = (SCENE.at(x, 0.0) for x in x_px)
+        results = measured(filmed(shifts, step_s=1.0, noise_grey=4.0, seed=seed))
+        error = column(results, "x_px")[LEARNED_PICTURES:] - x_px[LEARNED_PICTURES:]
+        ends_px.append(error[-300:].mean() - error[:300].mean())
+        se_px, noise_px = (column(results[-1:], name)[0] for name in ("x_se_px", "x_noise_px"))
+        told_px.append(np.sqrt(se_px**2 - noise_px**2))
+    assert np.sqrt(np.mean(np.square(ends_px))) < 2 * np.mean(told_px)
+
+
+def test_a_followed_picture_is_averaged_with_its_weight_at_its_own_place() -> None:
+    patch, samples = boxes_of(Box(12, 12, 52, 52), 64, 64)
+    keeper = TemplateKeeper(patch, samples)
+
+    def image(x_px: float, light: float, brighter: float) -> np.ndarray:
+        grey = light * (SCENE.at(x_px, 0.0) + brighter)
+        return np.repeat(np.rint(grey).astype(np.uint8)[:, :, None], 3, axis=2)
+
+    keeper.begin(image(0.0, 1.0, 0.0))
+    keeper.mend(0.5)
+    for _ in range(LEARNED_PICTURES - 1):
+        keeper.learn(image(0.0, 1.0, 0.0), np.zeros(2), 1.0, 0.0, 0.5)
+    assert keeper.template is not None
+    before = keeper.template.samples.copy()
+    noise_px = np.array([0.01, 0.02])
+    taken = [
+        # Moved, in weaker light, and with something new: 8 grey levels everywhere.
+        keeper.follow(image(2.4, 0.7, 8.0), np.array([2.4, 0.0]), 0.7, 0.0, 0.5, noise_px)
+        for _ in range(LEARNED_PICTURES)
+    ]
+    assert taken == [*[False] * (LEARNED_PICTURES - 1), True]
+    changed = keeper.template.samples - before
+    assert changed.mean() == pytest.approx(8.0 * FOLLOW_WEIGHT, abs=0.1)
+    assert changed.std() < 0.3
+    np.testing.assert_allclose(keeper.walk_px2, (FOLLOW_WEIGHT * noise_px) ** 2 / LEARNED_PICTURES)
+
+
+def test_following_costs_one_region_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    regions = [Region(name=f"r{n}", x=12 + n, y=12, width=40, height=40) for n in range(3)]
+    meter = DisplacementMeter(regions)
+    followed: list[int] = []
+
+    def follow(keeper: TemplateKeeper, *_: object) -> bool:
+        followed.append(id(keeper))
+        return False
+
+    monkeypatch.setattr(TemplateKeeper, "follow", follow)
+    looks = (SCENE.at(0.0, 0.0) for _ in range(LEARNED_PICTURES + 60))
+    counts = []
+    for frame in filmed(looks, step_s=FOLLOW_EVERY_NS / 1e9 / 10):
+        meter.measure(frame)
+        counts.append(len(followed))
+    assert np.diff(counts).max() == 1
+    assert len(set(followed)) == 3
+    assert {followed.count(one) for one in set(followed)} <= {5, 6}
+
+
+def blurred(grey: Floats, sigma_px: float) -> Floats:
+    return np.asarray(ndimage.gaussian_filter(grey, sigma_px, mode="nearest"))
+
+
+@pytest.mark.parametrize("sigma_px", [1.2, 2.0, 3.0])
+@pytest.mark.parametrize("noise_grey", [0.5, 4.0])
+def test_defocus_against_the_learned_sharpness_is_refused(
+    sigma_px: float, noise_grey: float
+) -> None:
+    sharp = SCENE.at(0.0, 0.0)
+    looks = [sharp] * (LEARNED_PICTURES + 4) + [blurred(sharp, sigma_px)] * 4 + [sharp] * 4
+    results = measured(filmed(iter(looks), 0.1, noise_grey))
+    for one in results[LEARNED_PICTURES + 4 : -4]:
+        assert (one.valid, one.x_px) == (False, None)
+        assert one.reason == "blurred: it has lost the sharpness that was learned"
+    assert {one.reason for one in results[-4:]} == {None}
+
+
+@pytest.mark.parametrize("noise_grey", [0.5, 4.0])
+def test_a_little_less_sharpness_is_measured_on(noise_grey: float) -> None:
+    sharp = SCENE.at(0.0, 0.0)
+    moved = SCENE.at(0.3, -0.2)
+    looks = [sharp] * LEARNED_PICTURES + [blurred(moved, 0.4)] * 6
+    for one in measured(filmed(iter(looks), 0.1, noise_grey))[LEARNED_PICTURES:]:
+        assert one.x_se_px is not None
+        assert (one.x_px, one.y_px) == pytest.approx((0.3, -0.2), abs=4 * one.x_se_px)
