@@ -2,7 +2,7 @@
 
 One region at a time, one spline of SciPy's, Gauss-Newton until nothing moves any more, a search through
 every whole pixel. No batches, no linearisation points, no second-order terms, no cache. What follows
-slowly (look, references, errors that blocks share) is not here.
+slowly (look, references, errors that blocks share), blur and uneven light are not here.
 """
 
 import numpy as np

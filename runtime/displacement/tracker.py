@@ -163,7 +163,8 @@ class Tracker:
                     image, template.samples, self._samples[row], fits.moved_px[row]
                 )
             if self._shaded[row]:
-                fits.problem[row] = None
+                is_beyond = np.abs(fits.moved_px[row]).max() > LARGEST_MOTION_PX
+                fits.problem[row] = BEYOND if is_beyond else None
 
     def _may(self, row: int) -> bool:
         """Whether it is this lost region's turn to be searched for."""
@@ -205,8 +206,9 @@ class Tracker:
 
     def _take_on(self, image: Picture, t_ns: int, fits: Fits, rows: Rows, tracked: Tracked) -> None:
         """Let templates learn from the picture, and one of the finished ones follow it."""
-        usable = [row for row in rows.tolist() if tracked.problem[row] is None]
-        usable = [row for row in usable if not self._shaded[row]]
+        usable = [
+            row for row in rows.tolist() if tracked.problem[row] is None and not self._shaded[row]
+        ]
         for row in usable:
             if not self._learned[row]:
                 keeper = self._keepers[row]

@@ -210,6 +210,21 @@ def test_under_the_edge_of_a_shadow_a_region_is_measured_with_the_errors_that_it
     assert column(results, "x_noise_px")[-1] < stated_px.mean() / 2
 
 
+def test_no_shadow_makes_a_motion_beyond_the_range_a_displacement() -> None:
+    scene = Scene(128, 64)
+    shade = 1 - 0.35 * ndtr((np.arange(128) - 44) / 8)
+    far_px = np.linspace(0, 24, 48)
+    looks = [scene.at(0.0, 0.0)] * LEARNED_PICTURES + [shade * scene.at(x, 0.0) for x in far_px]
+    results = measured(filmed(iter(looks), 0.1))[LEARNED_PICTURES:]
+    for one, x_px in zip(results, far_px, strict=True):
+        if x_px > 20.2:
+            assert one.x_px is None
+            assert one.reason is not None
+            assert one.reason.startswith("moved: by more than 20 px" if x_px < 21 else "")
+        elif x_px < 19.5:
+            assert one.x_px == pytest.approx(x_px, abs=0.2)
+
+
 @pytest.mark.parametrize("share", [0.5, 0.8, 1.0])
 @pytest.mark.parametrize("flat", [False, True])
 def test_what_covers_half_a_region_is_no_shadow(flat: bool, share: float) -> None:
