@@ -16,10 +16,9 @@ lint: .venv/test.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/run.stamp
+bench: .venv/benchmark.stamp
 	$(BIN)/tremorscope bench --markdown benchmarks/THROUGHPUT.md
-	$(BIN)/python -m benchmarks.accuracy
-	$(BIN)/python -m benchmarks.vibration
+	$(BIN)/python -m benchmarks.marks
 
 # After new weights in magnifier/released: everything that is made from them, hours on a few cores. Each
 # step reads what those before it wrote; tests/magnifier/test_released.py fails for as long as one is missing.
@@ -59,6 +58,10 @@ release: .venv/release.stamp
 
 .venv/release.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test,compare]'
+	touch $@
+
+.venv/benchmark.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[benchmark]'
 	touch $@
 
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python

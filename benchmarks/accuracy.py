@@ -1,165 +1,211 @@
-"""How well displacement and frequency are measured, and whether the published errors are true.
+"""How well displacement is measured in clips whose motion is known exactly: against the Cramer-Rao
+bound, against pyidi's Lucas-Kanade on the same windows, and against its own stated standard errors.
 
-    python -m benchmarks.accuracy
-
-renders clips whose motion is known exactly (``clips.py``), plain and compressed by H.264, measures
-them with the daemon's own stations, and writes ``ACCURACY.md`` beside this file.
+A part of ``python -m benchmarks.marks``.
 """
 
-import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import product
 
+import cv2
 import numpy as np
 
-from benchmarks.clips import Scene, compressed, render, sine
-from machine import processor
-from runtime.config import DEFAULT_ALERT, Region, Vibration
+from benchmarks.clips import Floats, Masonry, Scene, Texture, compressed, render, sine
+from benchmarks.lucas_kanade import lucas_kanade
+from runtime.config import Region
 from runtime.displacement import DisplacementMeter
-from runtime.vibration import VibrationWindow, dominant_frequency
+from runtime.frame import Frame
+from runtime.vibration import dominant_frequency
 
-RATE_HZ = 30
-FREQUENCY_HZ = 3.0
-FRAMES = 300
-SCENE = Scene(64, 64)
-REGION = Region(name="region", x=12, y=12, width=40, height=40)
+SIDE_PX = 80
+REGION = Region(name="region", x=20, y=20, width=41, height=41)
+CLIP_S = 20.0
+TEXTURES: dict[str, Callable[[int], Texture]] = {
+    "facade": lambda seed: Scene(SIDE_PX, SIDE_PX, seed=seed),
+    "masonry": lambda seed: Masonry(SIDE_PX, SIDE_PX, seed=seed),
+    "concrete": lambda seed: Scene(SIDE_PX, SIDE_PX, contrast_grey=8.0, coarsest_px=25, seed=seed),
+}
 MOTIONS_PX = (0.005, 0.02, 0.05, 0.2, 0.5)
 NOISES_GREY = (0.5, 1.5, 4.0)
-CLIPS = 3
-ALERT_CLIPS = 2
-STILL_FRAMES = 60 * RATE_HZ
-REPORT = Path(__file__).with_name("ACCURACY.md")
+FREQUENCIES_HZ = {60: 3.37, 120: 7.63}
+"""By frame rate; away from the rhythm of key frames."""
+FLICKER, FLICKER_HZ = 0.05, 2.1
+CRFS = (12, 23)
+ROUNDING_GREY = 1 / np.sqrt(12)
 
 
-@dataclass(frozen=True)
-class Row:
-    """What came out for one motion, one noise, one way of storing; errors are pooled over x and y
-    and over clips."""
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One clip to be made, and how it is stored besides uncompressed."""
 
-    rmse_px: float
-    error_px: float
-    noise_px: float
-    within_one: float
-    within_two: float
-    motion_read: float
+    texture: str
+    noise_grey: float
+    motion_px: float
+    rate_hz: int
+    flicker: float
+    crfs: tuple[int, ...]
+    seed: int
+
+    @property
+    def frames(self) -> int:
+        return round(CLIP_S * self.rate_hz)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One stored clip, measured. Arrays are (pictures, 2), x and y in pixels, of those pictures after
+    zero that were measured."""
+
+    clip: Clip
+    crf: int | None
+    bound_px: Floats
+    """(2,) what no measurement of one picture can be better than, were the texture known."""
+    zero_pictures: int
+    """How many pictures zero is the mean of."""
+    error_px: Floats
+    se_px: Floats
+    noise_px: Floats
+    peer_error_px: Floats
+    read: float
+    """Slope of measured over true x."""
     frequency_error: float | None
-    found: int
+    """Relative; None when no frequency stood out."""
+    missing: float
+    """Share of pictures for which the measurement said that it cannot be trusted."""
+
+    @property
+    def from_zero_px(self) -> Floats:
+        """(2,) the bound of a displacement: one picture against the mean of those of zero."""
+        return np.asarray(self.bound_px * np.sqrt(1 + 1 / self.zero_pictures))
+
+    @property
+    def displacement(self) -> Floats:
+        """Errors over their bound."""
+        return np.asarray(self.error_px / self.from_zero_px)
+
+    @property
+    def vibration(self) -> Floats:
+        """Errors without their mean, over the bound of one picture."""
+        return np.asarray(_swing(self.error_px) / self.bound_px)
+
+    @property
+    def peer_displacement(self) -> Floats:
+        return np.asarray(self.peer_error_px / self.from_zero_px)
+
+    @property
+    def peer_vibration(self) -> Floats:
+        return np.asarray(_swing(self.peer_error_px) / self.bound_px)
+
+    @property
+    def se_ratio(self) -> Floats:
+        """Errors over their stated standard errors."""
+        return np.asarray(np.abs(self.error_px) / self.se_px)
+
+    @property
+    def noise_ratio(self) -> Floats:
+        """Errors without their mean over the stated standard errors of one measurement."""
+        return np.asarray(np.abs(_swing(self.error_px)) / self.noise_px)
 
 
-def measured_row(motion_px: float, noise_grey: float, crf: int | None, first_seed: int) -> Row:
-    x_px = sine(FRAMES, RATE_HZ, FREQUENCY_HZ, motion_px)
-    truth_px = np.stack([x_px, 0.5 * x_px], axis=1)
-    errors, standard, noise, read, frequencies = [], [], [], [], []
-    for seed in range(first_seed, first_seed + CLIPS):
-        scene = Scene(64, 64, seed=seed)
-        frames = render(scene, x_px, truth_px[:, 1], noise_grey=noise_grey, seed=seed)
-        meter = DisplacementMeter([REGION])
-        rows = []
-        for frame in frames if crf is None else compressed(frames, crf=crf, rate_hz=RATE_HZ):
-            [one] = meter.measure(frame)
-            row = (one.x_px, one.y_px, one.x_se_px, one.y_se_px, one.x_noise_px, one.y_noise_px)
-            rows.append([np.nan if value is None else value for value in row])
-        table = np.array(rows)
-        errors.append((table[:, :2] - truth_px)[1:])
-        standard.append(table[1:, 2:4])
-        noise.append(table[1:, 4:6])
-        read.append(np.polyfit(x_px, table[:, 0], 1)[0])
-        tone = dominant_frequency(np.arange(FRAMES) / RATE_HZ, table[:, 0])
-        if tone is not None:
-            frequencies.append(tone.frequency_hz / FREQUENCY_HZ - 1)
-    ratio = np.abs(np.array(errors)) / np.array(standard)
-    return Row(
-        rmse_px=float(np.sqrt(np.mean(np.square(errors)))),
-        error_px=float(np.mean(standard)),
-        noise_px=float(np.mean(noise)),
-        within_one=float(np.mean(ratio < 1)),
-        within_two=float(np.mean(ratio < 2)),
-        motion_read=float(np.mean(read)),
-        frequency_error=float(np.sqrt(np.mean(np.square(frequencies)))) if frequencies else None,
-        found=len(frequencies),
-    )
+def clips(quick: bool) -> Iterator[Clip]:
+    """Every texture, noise, motion, rate and light; one in twelve when ``quick``.
 
-
-def held_level(motion_px: float, crf: int | None, count: int, seed: int) -> float:
-    """The highest signal to noise that a clip holds for the default alert's time."""
-    moved_px = sine(count, RATE_HZ, FREQUENCY_HZ, motion_px)
-    frames = render(Scene(64, 64, seed=seed), moved_px, np.zeros(count), seed=seed)
-    meter = DisplacementMeter([REGION])
-    window = VibrationWindow(Vibration().window_s, Vibration().level_s)
-    ratios = []
-    for frame in frames if crf is None else compressed(frames, crf=crf, rate_hz=RATE_HZ):
-        window.add(meter.measure(frame)[0])
-        ratio = window.levels().signal_to_noise
-        ratios.append(0.0 if ratio is None else ratio)
-    hold = round(DEFAULT_ALERT.raise_after_s * RATE_HZ) + 1
-    return float(np.lib.stride_tricks.sliding_window_view(ratios, hold).min(axis=1).max())
-
-
-def report() -> Iterator[str]:
-    yield "# Accuracy of displacement and frequency\n"
-    yield "Made by `python -m benchmarks.accuracy`; change that, not this file.\n"
-    yield (
-        f"{processor()}, Python {platform.python_version()}, numpy {np.__version__}. Clips of "
-        f"{FRAMES} frames at {RATE_HZ} Hz, 64x64 px, one region of {REGION.width}x{REGION.height} "
-        f"px on a texture with waves of {SCENE.finest_px:g} to {SCENE.coarsest_px:g} px and a "
-        f"standard deviation of {SCENE.contrast_grey:g} grey levels, 8 bits, moving at "
-        f"{FREQUENCY_HZ:g} Hz by the given amplitude in x and half of it in y. {CLIPS} clips for "
-        "each row, each with its own texture and noise; errors are against the exact motion since "
-        "the first frame, x and y together.\n"
-    )
-    yield (
-        "*RMSE*: of the displacement. *SE*: mean published standard error against the first "
-        "frame. *noise*: mean published standard error of a single measurement, without the first "
-        "frame's constant share, which is what limits vibrations. *within 1, 2 SE*: how often the "
-        "truth lay there; 68 % and 95 % would be perfect, but the first frame's share makes only "
-        f"{2 * CLIPS} independent draws in a row. *read*: slope of measured over true "
-        "displacement. *frequency*: RMS relative error of the dominant frequency over the clips in "
-        "which one was found.\n"
-    )
+    H.264 stores one of the four clips of each texture, noise and motion, by turns.
+    """
+    lights = list(product(FREQUENCIES_HZ, (0.0, FLICKER)))
     seed = 0
-    for title, crf in (("Uncompressed", None), ("H.264, crf 18, preset medium, GOP 30", 18)):
-        yield f"## {title}\n"
-        yield (
-            "| motion px | noise grey | RMSE px | SE px | RMSE/SE | noise px | within 1 SE "
-            "| within 2 SE | read | frequency | found |"
+    for place, (texture, noise_grey, motion_px) in enumerate(
+        product(TEXTURES, NOISES_GREY, MOTIONS_PX)
+    ):
+        for number, (rate_hz, flicker) in enumerate(lights):
+            stored = number == place % len(lights)
+            seed += 1
+            if not quick or (stored and place % 3 == 0):
+                crfs = CRFS if stored else ()
+                yield Clip(texture, noise_grey, motion_px, rate_hz, flicker, crfs, seed)
+
+
+def measured(clip: Clip) -> list[Outcome]:
+    """The clip uncompressed, then by each of its qualities."""
+    t_s = np.arange(clip.frames) / clip.rate_hz
+    hz = FREQUENCIES_HZ[clip.rate_hz]
+    x_px = sine(clip.frames, clip.rate_hz, hz, clip.motion_px)
+    truth_px = np.stack([x_px, 0.5 * x_px], axis=1)
+    texture = TEXTURES[clip.texture](clip.seed)
+    bound_px = cramer_rao_px(texture, REGION, clip.noise_grey)
+    frames = list(
+        render(
+            texture,
+            x_px,
+            truth_px[:, 1],
+            rate_hz=clip.rate_hz,
+            noise_grey=clip.noise_grey,
+            seed=clip.seed,
+            gain=1 + clip.flicker * np.sin(2 * np.pi * FLICKER_HZ * t_s),
         )
-        yield "|" + "---:|" * 11
-        for noise_grey in NOISES_GREY:
-            for motion_px in MOTIONS_PX:
-                row = measured_row(motion_px, noise_grey, crf, seed)
-                seed += CLIPS
-                off = "-" if row.frequency_error is None else f"{100 * row.frequency_error:.3f} %"
-                yield (
-                    f"| {motion_px:g} | {noise_grey:g} | {row.rmse_px:.4f} | {row.error_px:.4f} "
-                    f"| {row.rmse_px / row.error_px:.2f} | {row.noise_px:.4f} "
-                    f"| {100 * row.within_one:.0f} % | {100 * row.within_two:.0f} % "
-                    f"| {row.motion_read:.3f} | {off} | {row.found}/{CLIPS} |"
-                )
-        yield ""
-    yield (
-        "A codec takes small motion away before the measurement sees it, and nothing in the "
-        "decoded picture tells: under H.264 motion below some tenths of a pixel reads too small or "
-        "not at all, and the published error does not cover that. The frequency of what is left is "
-        "right, but the rhythm of key frames (here 1 Hz and its multiples) can stand above it. "
-        "Measure on raw or lightly compressed pictures.\n"
     )
-    yield "## The default alert\n"
-    yield (
-        f"`{DEFAULT_ALERT.quantity}` above {DEFAULT_ALERT.raise_above:g} for "
-        f"{DEFAULT_ALERT.raise_after_s:g} s, levels over {Vibration().level_s:g} s, noise of 1.5 "
-        "grey levels. Given is the highest level held for that long, in clips of 60 s still, and "
-        f"of 12 s of 0.05 px at {FREQUENCY_HZ:g} Hz.\n"
-    )
-    yield "| stored | still | moving |"
-    yield "|---|---:|---:|"
-    for title, crf in (("uncompressed", None), ("H.264 crf 18", 18), ("H.264 crf 23", 23)):
-        still = (held_level(0.0, crf, STILL_FRAMES, seed) for seed in range(ALERT_CLIPS))
-        moving = (held_level(0.05, crf, 12 * RATE_HZ, seed) for seed in range(ALERT_CLIPS))
-        cells = (", ".join(f"{level:.2f}" for level in levels) for levels in (still, moving))
-        yield f"| {title} | {' | '.join(cells)} |"
+    outcomes = []
+    for crf in (None, *clip.crfs):
+        stored = frames
+        if crf is not None:
+            rate_hz = clip.rate_hz
+            stored = list(compressed(frames, crf=crf, rate_hz=rate_hz, group=rate_hz))
+        table = _measured(stored)
+        # Zero is the mean of the pictures up to the first that a displacement is told of.
+        kept = np.flatnonzero(np.isfinite(table).all(axis=1))
+        zero_pictures, kept = int(kept[0]) + 1, kept[1:]
+        moved_px = truth_px - truth_px[:zero_pictures].mean(axis=0)
+        grey = np.stack([cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY) for frame in stored])
+        peer_px = lucas_kanade(grey, [REGION])[:, 0]
+        tone = dominant_frequency(t_s, table[:, 0])
+        outcomes.append(
+            Outcome(
+                clip=clip,
+                crf=crf,
+                bound_px=bound_px,
+                zero_pictures=zero_pictures,
+                error_px=(table[:, :2] - moved_px)[kept],
+                se_px=table[kept, 2:4],
+                noise_px=table[kept, 4:6],
+                peer_error_px=(peer_px - truth_px)[kept],
+                read=float(np.polyfit(x_px[kept], table[kept, 0], 1)[0]),
+                frequency_error=None if tone is None else tone.frequency_hz / hz - 1,
+                missing=1 - len(kept) / (clip.frames - zero_pictures),
+            )
+        )
+    return outcomes
 
 
-if __name__ == "__main__":
-    REPORT.write_text("\n".join(report()) + "\n")
-    print(f"wrote {REPORT.name}")
+def _measured(frames: Sequence[Frame]) -> Floats:
+    """(frames, 6): x, y, their standard errors, and those of a single measurement; NaN is missing."""
+    meter = DisplacementMeter([REGION])
+    rows = []
+    for frame in frames:
+        [one] = meter.measure(frame)
+        row = (one.x_px, one.y_px, one.x_se_px, one.y_se_px, one.x_noise_px, one.y_noise_px)
+        rows.append([np.nan if value is None else value for value in row])
+    return np.array(rows)
+
+
+def cramer_rao_px(texture: Texture, region: Region, noise_grey: float) -> Floats:
+    """(2,) the smallest standard error of x and y that one picture of a known texture allows.
+
+    sigma sqrt(diag((G G')^-1)) with the texture's exact slopes G in the region's pixels; sigma^2 is the
+    noise's and that of rounding to whole grey levels. Brightness counts as known, so this is strict:
+    two more unknowns can only raise it (S. M. Kay, "Estimation Theory", 1993, section 3.7).
+    """
+    small = 1e-3
+    inside = np.s_[region.y : region.y + region.height, region.x : region.x + region.width]
+    slopes = [
+        (texture.at(x, y) - texture.at(-x, -y))[inside].ravel() / (2 * small)
+        for x, y in ((small, 0.0), (0.0, small))
+    ]
+    information = np.array(slopes) @ np.array(slopes).T
+    sigma_grey = np.hypot(noise_grey, ROUNDING_GREY)
+    bound: Floats = sigma_grey * np.sqrt(np.diag(np.linalg.inv(information)))
+    return bound
+
+
+def _swing(error_px: Floats) -> Floats:
+    return np.asarray(error_px - error_px.mean(axis=0))

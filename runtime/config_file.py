@@ -86,7 +86,7 @@ def parse(text: str, where: Path) -> Config:
             if not (details["type"] == "too_short" and details["input"])
         ]
         problems.sort(key=lambda problem: problem[0])
-        raise Failure("\n".join(text for _, text in problems)) from None
+        raise Failure("\n".join(_one_line(text) for _, text in problems)) from None
     config = _with_absolute_paths(config, where.parent.absolute())
     _check_scales(config, key_lines(text), where)
     return config
@@ -163,6 +163,11 @@ def _problem(details: ErrorDetails, lines: dict[Key, int], where: Path) -> str:
         return f"{place}: {name}: {sentence}" if key else f"{place}: {sentence}"
     value = _value_text(details["input"])
     return f"{place}: {name} = {value}: {_wrong(details)}"
+
+
+def _one_line(text: str) -> str:
+    """Line breaks and other marks that a value may hold, as TOML writes them."""
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
 
 
 def _key_text(key: Key) -> str:

@@ -2,7 +2,7 @@
 
 One region at a time, one spline of SciPy's, Gauss-Newton until nothing moves any more, a search through
 every whole pixel. No batches, no linearisation points, no second-order terms, no cache. What follows
-slowly (look, references, errors that blocks share) is not here.
+slowly (look, references, errors that blocks share), blur and uneven light are not here.
 """
 
 import numpy as np
@@ -113,7 +113,7 @@ class PlainMeter:
         residual = picture - value - design @ answer
         residual_grey = max(float(np.sqrt(residual @ residual / (value.size - 4))), 12**-0.5)
         texture_grey = float(self.template[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX].std())
-        most_grey = 0.25 * gain * texture_grey
+        most_grey = max(0.25 * gain * texture_grey, min(0.5 * gain * texture_grey, 4.0))
         if self.noise_grey is not None:
             most_grey = max(most_grey, 4 * self.noise_grey)
         if residual_grey > most_grey or np.abs(step_px).max() > 0.3:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 import av
 import numpy as np
@@ -17,11 +16,17 @@ BURST_PX, BURST_HZ = 0.3, 5.0
 
 
 def write_video(
-    path: Path, frames: Iterable[Frame], *, pixels: Literal["gray", "bgr0"] = "gray"
+    path: Path,
+    frames: Iterable[Frame],
+    *,
+    codec: str = "ffv1",
+    pixels: str = "gray",
+    options: dict[str, str] | None = None,
 ) -> Path:
-    """A file with these frames at their own times, without any loss."""
+    """A file with these frames at their own times; as it stands without any loss."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=round(RATE_HZ))
+        stream = container.add_stream(codec, rate=round(RATE_HZ), options=options or {})
+        assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = pixels
         stream.codec_context.time_base = Fraction(1, TICKS_A_SECOND)
         for frame in frames:

@@ -44,7 +44,8 @@ class VideoFile(BaseSource):
 
     A frame without a time of its own counts one average frame time on from the one before. Frames
     that go back in time or that the decoder marks as corrupt are left out, and counted in
-    ``dropped``. ``damage`` says what was wrong with the file, once its end has been reached.
+    ``dropped``. ``damage`` says what was wrong with the file and what was left out of it, once its
+    end has been reached.
     """
 
     live = False
@@ -185,6 +186,11 @@ class VideoFile(BaseSource):
         problems = []
         if missing > 0:
             problems.append(f"the last {missing:.2f} s that it announces are missing")
+        if self.dropped > self._corrupt:
+            problems.append(
+                f"{self.dropped - self._corrupt} frames are not later than the one before and were "
+                "left out"
+            )
         if self._corrupt:
             problems.append(f"{self._corrupt} frames are corrupt and were left out")
         if self._errors:
@@ -204,11 +210,13 @@ class VideoFile(BaseSource):
         if stream.time_base is None or self._rate is None:
             return 0.0
         announced_s = stream.frames / self._rate
+        begin_ticks = stream.start_time or 0
         if stream.duration is not None:
             announced_s = max(announced_s, stream.duration * stream.time_base)
         elif container.duration is not None and len(container.streams) == 1:
             announced_s = max(announced_s, Fraction(container.duration, av.time_base))
-        missing_s = announced_s - (self._end_ticks - (stream.start_time or 0)) * stream.time_base
+            begin_ticks = 0  # Matroska counts its duration from 0, whenever the first frame is
+        missing_s = announced_s - (self._end_ticks - begin_ticks) * stream.time_base
         return float(missing_s) if missing_s > 3 / self._rate else 0.0
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from runtime.displacement.batch import Batch, Fits, Problems, Rows
 from runtime.displacement.box import Box, Floats, Picture
-from runtime.displacement.search import searched_px
+from runtime.displacement.search import is_still_there, searched_px
 from runtime.displacement.template import Template
 from runtime.displacement.template_keeper import (
     FOLLOW_EVERY_NS,
@@ -21,7 +21,8 @@ LARGEST_MOTION_PX = 20.0
 """Displacements beyond this are refused."""
 LARGEST_BLUR = 0.5
 """Squared defocus times the texture's mean squared wave number, against the learned sharpness, beyond
-which a region is refused: its slopes have lost about a fifth."""
+which a region is refused: its slopes have lost about a fifth. That of ``_CODEC_BLUR`` where defocus
+explains little of what is left: a codec's key frames and its quantiser take faint detail, too."""
 
 FLAT = "flat: too little texture for a displacement"
 CHANGED = "changed: something covers it, or it turned, or it moved too far"
@@ -30,7 +31,9 @@ BLURRED = "blurred: it has lost the sharpness that was learned"
 
 _MOST_UNEXPLAINED = 0.25  # of the texture's standard deviation, and ...
 _MOST_EXCESS = 4.0  # ... times the noise so far: a larger residual is another picture
-_BLUR_EXPLAINS = 0.2  # of the residual of another picture: then it is the same, and blurred
+_CODEC_BLUR = 1.0  # no more than .8 at crf 12 to 28; defocus by 1.5 px has 1.2
+_CODEC_GREY, _CODEC_SHARE = 4.0, 0.5  # a residual up to both, of faint texture, may be a codec's
+_BLUR_EXPLAINS = 0.2  # of the residual: then the picture is the same, and blurred
 _LEAST_GAIN_OF_SECOND = 0.5  # noise is like noise somewhere, but faintly
 _EXCESS_EVERY = 8  # frames
 _EXCESS_PRIOR = 4  # looks that white noise counts for before the first
@@ -73,6 +76,7 @@ class Tracker:
         self._noise_grey = np.ones(count)
         self._texture_grey = np.zeros(count)
         self._mended, self._learned = np.zeros((2, count), bool)
+        self._shaded = np.zeros(count, bool)  # measured under uneven light
         self._follow_ns = np.zeros(count, np.int64)
         self._frames = 0
 
@@ -101,6 +105,7 @@ class Tracker:
     def _fitted(self, image: Picture, rows: Rows) -> Fits:
         """Explain the pictures: from the last displacement, else from where a search leads."""
         fits = self._fit(image, rows, self._last_px)
+        self._excuse(image, fits, rows.tolist())
         lost = [row for row in rows.tolist() if fits.problem[row] is not None and self._may(row)]
         if lost:
             guess_px = self._last_px.copy()
@@ -110,6 +115,7 @@ class Tracker:
                 reach_px = int(LARGEST_MOTION_PX) + 1
                 guess_px[row] = searched_px(image, template.samples, self._samples[row], reach_px)
             found = self._fit(image, np.array(lost), guess_px)
+            self._excuse(image, found, lost)
             _take(fits, found, [row for row in lost if found.problem[row] in (None, BEYOND)])
         first = [row for row in rows.tolist() if not self._mended[row] and not fits.problem[row]]
         for row in first:
@@ -123,15 +129,15 @@ class Tracker:
     def _fit(self, image: Picture, rows: Rows, guess_px: Floats) -> Fits:
         textured = LARGEST_SE_PX / self._noise_grey
         fits = self._batch.fit(image, rows, self._templates, guess_px, textured)
-        most_grey = np.maximum(
-            _MOST_UNEXPLAINED * fits.gain * self._texture_grey, _MOST_EXCESS * self._noise_grey
-        )
+        seen_grey = fits.gain * self._texture_grey
+        most_grey = np.maximum(_MOST_UNEXPLAINED * seen_grey, _MOST_EXCESS * self._noise_grey)
+        most_grey = np.maximum(most_grey, np.minimum(_CODEC_SHARE * seen_grey, _CODEC_GREY))
         other = (fits.residual_grey > most_grey) | ~fits.settled
         other |= ~self._mended & (fits.gain < _LEAST_GAIN_OF_SECOND)
         beyond = np.abs(fits.moved_px).max(axis=1) > LARGEST_MOTION_PX
-        blurred = np.where(
-            other, (fits.blur_share > _BLUR_EXPLAINS) & (fits.blur > 0), fits.blur > LARGEST_BLUR
-        )
+        explains = fits.blur_share > _BLUR_EXPLAINS
+        most_blur = np.where(explains, LARGEST_BLUR, _CODEC_BLUR)
+        blurred = np.where(other, explains & (fits.blur > 0), fits.blur > most_blur)
         blurred &= self._learned  # a single picture's noise would count as sharpness
         for row in rows[(other | beyond | blurred | fits.flat)[rows]].tolist():
             if fits.flat[row]:
@@ -139,6 +145,26 @@ class Tracker:
             elif fits.problem[row] is None:
                 fits.problem[row] = BLURRED if blurred[row] else CHANGED if other[row] else BEYOND
         return fits
+
+    def _excuse(self, image: Picture, fits: Fits, rows: Sequence[int]) -> None:
+        """Measure these regions all the same where only the light on them is uneven.
+
+        What a shadow's edge leaves unexplained is in the standard errors, with its blocks.
+        """
+        for row in rows:
+            if not (fits.problem[row] == CHANGED and fits.settled[row] and self._learned[row]):
+                self._shaded[row] = False
+                continue
+            turn = (self._frames + row) % _SEARCH_EVERY == 0
+            if turn or (not self._shaded[row] and self._refused[row] < _SEARCHED_AT_ONCE):
+                template = self._templates[row]
+                assert template is not None
+                self._shaded[row] = is_still_there(
+                    image, template.samples, self._samples[row], fits.moved_px[row]
+                )
+            if self._shaded[row]:
+                is_beyond = np.abs(fits.moved_px[row]).max() > LARGEST_MOTION_PX
+                fits.problem[row] = BEYOND if is_beyond else None
 
     def _may(self, row: int) -> bool:
         """Whether it is this lost region's turn to be searched for."""
@@ -180,7 +206,9 @@ class Tracker:
 
     def _take_on(self, image: Picture, t_ns: int, fits: Fits, rows: Rows, tracked: Tracked) -> None:
         """Let templates learn from the picture, and one of the finished ones follow it."""
-        usable = [row for row in rows.tolist() if tracked.problem[row] is None]
+        usable = [
+            row for row in rows.tolist() if tracked.problem[row] is None and not self._shaded[row]
+        ]
         for row in usable:
             if not self._learned[row]:
                 keeper = self._keepers[row]

@@ -82,7 +82,7 @@ class VibrationWindow:
 
     @property
     def rate_hz(self) -> float | None:
-        """Frames a second, from the median step between time stamps; None for fewer than three."""
+        """Frames a second while none is lost; None for fewer than three."""
         return rate_of(self._newest(self._window_ns)[0])
 
     def levels(self, scale: Scale | None = None) -> Levels:

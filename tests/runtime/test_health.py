@@ -6,10 +6,12 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from benchmarks.clips import Scene, compressed, render
 from runtime.condition import AlertStep
-from runtime.displacement import Displacement
+from runtime.config import Region
+from runtime.displacement import Displacement, DisplacementMeter
 from runtime.frame import Frame
 from runtime.health import MOST_TIMES, CameraHealth
 from runtime.health_config import Health
@@ -161,6 +163,37 @@ def test_covered_regions_are_an_occlusion_and_one_of_three_is_none() -> None:
     [new] = told(camera(), footage(40.0), covered(2))
     assert new.rule == "occluded"
     assert new.value == pytest.approx(2 / 3)
+
+
+def lit(t_s: float, image: Image) -> Image:
+    """A shadow's edge that creeps over everything in a minute."""
+    shade = 1 - 0.35 * ndtr((np.arange(SCENE.width_px) - 2.5 * (t_s - 5)) / 8)
+    return np.asarray(np.rint(shade[None, :, None] * image), np.uint8)
+
+
+def parked(_: float, image: Image) -> Image:
+    """Something before the left half."""
+    image = image.copy()
+    image[:, :80] = 90 + (np.arange(80) % 9 * 8)[None, :, None]
+    return image
+
+
+@pytest.mark.parametrize(("change", "problems"), [(lit, []), (parked, ["occluded"])])
+def test_the_edge_of_a_slow_shadow_is_no_occlusion_and_a_parked_lorry_is(
+    change: Change, problems: list[str]
+) -> None:
+    meter = DisplacementMeter(
+        [Region(name=name, x=x, y=30, width=40, height=40) for name, x in (("a", 20), ("b", 100))]
+    )
+    health = camera()
+    steps, reasons = [], set()
+    for frame in between(footage(75.0), 5.0, 75.0, change):
+        health.look(frame)
+        displacements = meter.measure(frame)
+        reasons |= {(one.reason or "measured").partition(":")[0] for one in displacements}
+        steps += health.judge(frame.t_capture_ns / 1e9, displacements)[0]
+    assert [step.rule for step in steps] == problems
+    assert ("changed" in reasons) == bool(problems)
 
 
 def shifting(*far_px: tuple[float, float]) -> Measure:

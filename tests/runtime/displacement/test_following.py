@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.special import ndtr
 
-from benchmarks.clips import Floats, Scene, sine
+from benchmarks.clips import Floats, Scene, compressed, sine
 from runtime.config import Region
 from runtime.displacement import LEARNED_PICTURES, Displacement, DisplacementMeter
 from runtime.displacement.box import Box
@@ -147,6 +148,94 @@ def test_defocus_against_the_learned_sharpness_is_refused(
         assert (one.valid, one.x_px) == (False, None)
         assert one.reason == "blurred: it has lost the sharpness that was learned"
     assert {one.reason for one in results[-4:]} == {None}
+
+
+CONCRETE = Scene(64, 64, contrast_grey=8.0, coarsest_px=25)
+
+
+@pytest.mark.parametrize("crf", [18, 23])
+@pytest.mark.parametrize("noise_grey", [0.5, 4.0])
+@pytest.mark.parametrize("scene", [SCENE, CONCRETE])
+def test_neither_key_frames_nor_quantisers_are_blur_or_another_picture(
+    scene: Scene, noise_grey: float, crf: int
+) -> None:
+    # Faint detail is another after each key frame, once a second.
+    count = 150
+    x_px = sine(count, 30.0, 3.37, 0.05)
+    looks = (scene.at(x, 0.5 * x) for x in x_px)
+    frames = compressed(filmed(looks, 1 / 30, noise_grey), crf=crf, rate_hz=30, group=30)
+    assert {one.reason for one in measured(frames)[LEARNED_PICTURES:]} == {None}
+
+
+@pytest.mark.parametrize("noise_grey", [0.5, 4.0])
+@pytest.mark.parametrize("scene", [SCENE, CONCRETE])
+@pytest.mark.parametrize("crf", [None, 23])
+def test_a_real_defocus_is_refused_on_faint_and_on_compressed_texture(
+    scene: Scene, noise_grey: float, crf: int | None
+) -> None:
+    sharp = scene.at(0.0, 0.0)
+    looks = [sharp] * 60 + [blurred(sharp, 2.0)] * 60
+    frames = filmed(iter(looks), 1 / 30, noise_grey)
+    if crf is not None:
+        frames = compressed(frames, crf=crf, rate_hz=30, group=30)
+    # A codec needs up to a second for what it did not expect.
+    for one in measured(frames)[91:]:
+        assert not one.valid
+        assert one.reason is not None
+        assert one.reason.startswith("blurred" if crf is None else ("blurred", "changed"))
+
+
+@pytest.mark.parametrize(("scene", "least"), [(SCENE, 1.0), (CONCRETE, 0.5)])
+@pytest.mark.parametrize("penumbra_px", [4.0, 12.0])
+def test_under_the_edge_of_a_shadow_a_region_is_measured_with_the_errors_that_it_has(
+    scene: Scene, least: float, penumbra_px: float
+) -> None:
+    # The edge takes some seconds across the region, and what it darkens is a third.
+    count = 400
+    x_px = sine(count, 30.0, 3.37, 0.1)
+    edges_px = np.linspace(-40, 104, count)
+    looks = (
+        scene.at(x, 0.0) * (1 - 0.35 * ndtr((np.arange(64) - edge_px) / penumbra_px))
+        for x, edge_px in zip(x_px, edges_px, strict=True)
+    )
+    results = measured(filmed(looks, 1 / 30))
+    under = (edges_px > 12) & (edges_px < 52)
+    told = np.isfinite(column(results, "x_px"))
+    assert told[under].mean() >= least  # of faint texture, errors may be beyond what is published
+    error_px = (column(results, "x_px") - x_px)[under & told]
+    stated_px = column(results, "x_se_px")[under & told]
+    # It is a bias that wanders with the edge, so a clip has few independent ones.
+    assert 0.3 < np.sqrt(np.mean(np.square(error_px / stated_px))) < 2
+    assert results[-1].reason is None
+    assert column(results, "x_noise_px")[-1] < stated_px.mean() / 2
+
+
+def test_no_shadow_makes_a_motion_beyond_the_range_a_displacement() -> None:
+    scene = Scene(128, 64)
+    shade = 1 - 0.35 * ndtr((np.arange(128) - 44) / 8)
+    far_px = np.linspace(0, 24, 48)
+    looks = [scene.at(0.0, 0.0)] * LEARNED_PICTURES + [shade * scene.at(x, 0.0) for x in far_px]
+    results = measured(filmed(iter(looks), 0.1))[LEARNED_PICTURES:]
+    for one, x_px in zip(results, far_px, strict=True):
+        if x_px > 20.2:
+            assert one.x_px is None
+            assert one.reason is not None
+            assert one.reason.startswith("moved: by more than 20 px" if x_px < 21 else "")
+        elif x_px < 19.5:
+            assert one.x_px == pytest.approx(x_px, abs=0.2)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8, 1.0])
+@pytest.mark.parametrize("flat", [False, True])
+def test_what_covers_half_a_region_is_no_shadow(flat: bool, share: float) -> None:
+    look = SCENE.at(0.0, 0.0)
+    other = np.full((64, 64), 90.0) if flat else Scene(64, 64, seed=9).at(0.0, 0.0)
+    covered = np.where(np.arange(64) < 12 + 40 * share, other, look)
+    # Long enough for all that is looked at only now and then.
+    results = measured(filmed(iter([look] * LEARNED_PICTURES + [covered] * 40), 0.1))
+    for one in results[LEARNED_PICTURES:]:
+        assert one.reason is not None
+        assert one.reason.startswith("changed:")
 
 
 @pytest.mark.parametrize("noise_grey", [0.5, 4.0])

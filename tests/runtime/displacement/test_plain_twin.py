@@ -11,12 +11,13 @@ from runtime.config import Region
 from runtime.displacement import LEARNED_PICTURES, DisplacementMeter
 from runtime.frame import Frame
 
-SIZE_PX = 200
+SIZE_PX = 240
+# So far apart that what spoils one does not touch another: the twin does not judge light.
 REGIONS = (
     Region(name="deck", x=40, y=40, width=40, height=40),
-    Region(name="mast", x=110, y=36, width=24, height=32),
-    Region(name="pier", x=45, y=110, width=40, height=40),
-    Region(name="cable", x=110, y=110, width=40, height=40),
+    Region(name="mast", x=150, y=36, width=24, height=32),
+    Region(name="pier", x=45, y=150, width=40, height=40),
+    Region(name="cable", x=150, y=150, width=40, height=40),
 )
 
 

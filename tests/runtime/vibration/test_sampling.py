@@ -79,3 +79,20 @@ def test_the_rate_is_that_of_most_steps() -> None:
     t_s[50:] += 3.0
     assert rate_of(t_s) == pytest.approx(24.0)
     assert rate_of(t_s[:2]) is None
+
+
+@pytest.mark.parametrize("rate_hz", [24.0, 29.97, 30.0, 60.0, 120.0])
+@pytest.mark.parametrize("jitter", [0.0, 0.2])
+def test_the_rate_is_right_where_times_are_rounded_jitter_and_have_gaps(
+    rate_hz: float, jitter: float
+) -> None:
+    t_s = times(600, rate_hz)
+    t_s += np.random.default_rng(3).uniform(-jitter, jitter, 600) / rate_hz
+    t_s[400:] += 1.7  # no whole number of steps
+    t_s = np.delete(t_s, [50, 51, 120, 300])
+    assert rate_of(np.round(t_s, 3)) == pytest.approx(rate_hz, rel=2e-3 if jitter else 5e-4)
+
+
+def test_rounded_times_are_no_changed_rate() -> None:
+    for rate_hz in (23.976, 28.6, 29.97, 59.94, 90.0, 120.0):
+        assert warned(np.round(times(300, rate_hz), 3)) == ""

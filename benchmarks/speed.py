@@ -1,0 +1,201 @@
+"""Point-frames a second of the measurement and of pyidi, on one core each, in one process by turns.
+
+A part of ``python -m benchmarks.marks``.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from benchmarks.clips import Scene, render, sine
+from benchmarks.lucas_kanade import lucas_kanade
+from benchmarks.verdicts import Mark
+from runtime.config import Camera, Config, Region
+from runtime.displacement import DisplacementMeter
+from runtime.frame import Frame
+from runtime.measurement import Measurement
+
+WANTED_TIMES, WANTED_HZ = 50.0, 120.0
+RATE_HZ, MOTION_HZ, MOTION_PX = 120.0, 3.37, 0.05
+LEARNING = 80
+"""Frames after which the reference is learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A grid of equal regions, and how many frames of it are measured."""
+
+    columns: int
+    rows: int
+    side_px: int
+    frames: int
+
+    @property
+    def points(self) -> int:
+        return self.columns * self.rows
+
+    def clip(self) -> tuple[list[Region], list[Frame]]:
+        pitch_px = self.side_px + 8
+        regions = [
+            Region(
+                name=f"r{column}-{row}",
+                x=16 + column * pitch_px,
+                y=16 + row * pitch_px,
+                width=self.side_px,
+                height=self.side_px,
+            )
+            for row in range(self.rows)
+            for column in range(self.columns)
+        ]
+        scene = Scene(self.columns * pitch_px + 24, self.rows * pitch_px + 24)
+        x_px = sine(self.frames, RATE_HZ, MOTION_HZ, MOTION_PX)
+        return regions, list(render(scene, x_px, 0.5 * x_px, rate_hz=RATE_HZ))
+
+
+BOTH = (Case(5, 5, 35, 600), Case(8, 4, 65, 300))
+STEADY = Case(8, 4, 64, 240)
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """Processor time (s) of every run of one case, the two methods by turns."""
+
+    case: Case
+    learning_s: tuple[float, ...]
+    """Of the measurement's first LEARNING frames."""
+    after_s: tuple[float, ...]
+    """Of all its others."""
+    peer_s: tuple[float, ...]
+    """pyidi's, of the whole clip."""
+
+    @property
+    def after_hz(self) -> float:
+        """Point-frames a second once the reference is learned."""
+        frames = self.case.frames - LEARNING
+        return self.case.points * frames / float(np.median(self.after_s))
+
+    @property
+    def whole_hz(self) -> float:
+        work = self.case.points * self.case.frames
+        return work / float(np.median(np.add(self.learning_s, self.after_s)))
+
+    @property
+    def peer_hz(self) -> float:
+        return self.case.points * self.case.frames / float(np.median(self.peer_s))
+
+    @property
+    def ratio(self) -> float:
+        """Median over the runs, once the reference is learned."""
+        share = 1 - LEARNING / self.case.frames
+        return float(np.median(np.divide(self.peer_s, self.after_s))) * share
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    races: tuple[Race, ...]
+    uncompiled_hz: float
+    """Point-frames a second of pyidi's own way without numba; first case."""
+    displacement_hz: float
+    """Frames a second once the reference is learned."""
+    everything_hz: float
+    """With velocity, spectra and alert rules."""
+
+
+def measured(runs: int) -> Speed:
+    """Time everything. Nothing else should run meanwhile."""
+    races = tuple(_raced(case, runs) for case in BOTH)
+    regions, frames = BOTH[0].clip()
+    few = np.stack([frame.image[:, :, 0] for frame in frames[: BOTH[0].frames // 10]])
+    slow_s = _processor_s(partial(lucas_kanade, few, regions, compiled=False))
+    regions, frames = STEADY.clip()
+    config = Config(camera=Camera(source="clip"), regions=tuple(regions))
+    hz = [
+        (STEADY.frames - LEARNING) / _split_s(measure, frames)[1]
+        for measure in (DisplacementMeter(regions).measure, Measurement(config).process)
+    ]
+    return Speed(races, BOTH[0].points * len(few) / slow_s, *hz)
+
+
+def _raced(case: Case, runs: int) -> Race:
+    regions, frames = case.clip()
+    grey = np.stack([frame.image[:, :, 0] for frame in frames])
+    lucas_kanade(grey[:3], regions)  # compiles it
+    rows = []
+    for _ in range(runs):
+        ours_s = _split_s(DisplacementMeter(regions).measure, frames)
+        rows.append((*ours_s, _processor_s(partial(lucas_kanade, grey, regions))))
+    return Race(case, *(tuple(column) for column in zip(*rows, strict=True)))
+
+
+def _split_s(measure: Callable[[Frame], object], frames: Sequence[Frame]) -> tuple[float, float]:
+    """Processor time (s) of the first LEARNING frames and of all others."""
+
+    def through(part: Sequence[Frame]) -> None:
+        for frame in part:
+            measure(frame)
+
+    return _processor_s(lambda: through(frames[:LEARNING])), _processor_s(
+        lambda: through(frames[LEARNING:])
+    )
+
+
+def _processor_s(work: Callable[[], object]) -> float:
+    begun_s = time.process_time()
+    work()
+    return time.process_time() - begun_s
+
+
+def marks(speed: Speed) -> Iterator[Mark]:
+    ratios = [race.ratio for race in speed.races]
+    told = ", ".join(
+        f"{race.ratio:.1f} times with {race.case.points} windows of {race.case.side_px}x"
+        f"{race.case.side_px} px"
+        for race in speed.races
+    )
+    uncompiled = speed.races[0].after_hz / speed.uncompiled_hz
+    yield Mark(
+        "point-frames a second over pyidi's, one core each",
+        f"at least {WANTED_TIMES:g} times",
+        f"{told}; {uncompiled:.0f} times pyidi without its compiled kernel",
+        min(ratios) >= WANTED_TIMES,
+        "pyidi 1.4 compiles its loop with numba",
+    )
+    ratio = speed.displacement_hz / WANTED_HZ
+    yield Mark(
+        f"{STEADY.points} regions of {STEADY.side_px}x{STEADY.side_px} px on one core",
+        f"{WANTED_HZ:g} frames a second, with time to spare",
+        f"{speed.displacement_hz:.0f} frames a second, {ratio:.2f} times {WANTED_HZ:g}; "
+        f"{speed.everything_hz:.0f} with vibration and alert rules, "
+        f"{speed.everything_hz / WANTED_HZ:.2f} times",
+        ratio > 1,
+    )
+
+
+def section(speed: Speed, runs: int) -> Iterator[str]:
+    yield (
+        f"Processor time on one thread, medians of {runs} runs by turns in one process. Both get decoded "
+        "pictures in memory: the measurement blue-green-red ones as a camera hands them over, pyidi grey "
+        f"ones, and with its compiled kernel. *after learning*: without the first {LEARNING} frames, in "
+        "which the reference is learned; *whole clip*: with them. pyidi's figure is of the whole clip; "
+        "its preparation takes no time.\n"
+    )
+    yield "| windows | frames | after learning, point-frames a second | whole clip | pyidi | ratio |"
+    yield "|---|" + "---:|" * 5
+    for race in speed.races:
+        case = race.case
+        yield (
+            f"| {case.points} of {case.side_px}x{case.side_px} px | {case.frames} "
+            f"| {race.after_hz:,.0f} | {race.whole_hz:,.0f} | {race.peer_hz:,.0f} | {race.ratio:.1f} |"
+        )
+    yield (
+        f"\nWithout numba pyidi falls back to numpy: {speed.uncompiled_hz:,.0f} point-frames a second of "
+        f"{BOTH[0].side_px}x{BOTH[0].side_px} px.\n"
+    )
+    yield (
+        f"{STEADY.points} regions of {STEADY.side_px}x{STEADY.side_px} px, after learning: "
+        f"{speed.displacement_hz:.0f} frames a second of displacement alone, {speed.everything_hz:.0f} of "
+        "all that the daemon's measuring thread does.\n"
+    )
