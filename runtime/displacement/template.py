@@ -135,6 +135,8 @@ def noise_of(grey: Pixels) -> float:
     """
     across = grey[:, :-2] - 2 * grey[:, 1:-1] + grey[:, 2:]
     detail = across[:-2] - 2 * across[1:-1] + across[2:]
+    if detail.size == 0:
+        return QUANTISATION_GREY
     return max(float(np.median(np.abs(detail))) / 0.6745 / 6, QUANTISATION_GREY)
 
 

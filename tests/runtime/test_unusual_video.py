@@ -16,6 +16,7 @@ from videos import write_video
 from benchmarks.clips import Floats, Scene, render
 from runtime.config import Camera, Config, Region
 from runtime.daemon import Daemon
+from runtime.displacement import LEARNED_PICTURES
 from runtime.frame import Frame
 from runtime.replay_report import replay_into
 from runtime.telling import Raised
@@ -118,12 +119,13 @@ def test_the_daemon_measures_every_frame_and_raises_one_alert(video: Path, kind:
     assert steps.count("new") == 1
 
 
-def test_two_frames_are_measured_and_no_more_is_told_of_them(tmp_path: Path) -> None:
+def test_of_two_frames_it_is_told_that_they_are_too_few_to_learn_from(tmp_path: Path) -> None:
     video = write_video(tmp_path / "two.mkv", swaying(evenly(2, 30), 5.0))
     content = replayed(video)
     [one] = content["regions"]
-    moved_px = MOTION_PX * np.sin(2 * np.pi * 5 / 30)
-    assert one["x_px"] == pytest.approx([0, moved_px], abs=5 * one["x_se_px"][1])
+    assert one["x_px"] == [None, None]
+    [missing] = one["missing"]
+    assert missing == "learning: zero is the mean of the first 32 usable pictures"
     assert one["dominant_hz"] is None
     assert content["alerts"] == []
     assert run(video).counters.measured == 2
@@ -134,15 +136,18 @@ def test_4k_is_measured_where_the_region_is(tmp_path: Path) -> None:
     picture = np.repeat(np.tile(tile, (17, 30))[:2160, :3840, None], 3, axis=2)
     frames = [
         Frame(number, number * 33_000_000, np.roll(picture, (2 * number, number), axis=(0, 1)))
-        for number in range(3)
+        for number in [0] * (LEARNED_PICTURES - 1) + [1, 2]
+    ]
+    frames = [
+        replace(frame, index=i, t_capture_ns=33_000_000 * i) for i, frame in enumerate(frames)
     ]
     video = write_video(tmp_path / "4k.mkv", frames)
     content = replayed(video)
     assert (content["width"], content["height"]) == (3840, 2160)
     [one] = content["regions"]
-    assert one["x_px"] == pytest.approx([0, 1, 2], abs=1e-3)
-    assert one["y_px"] == pytest.approx([0, 2, 4], abs=1e-3)
-    assert run(video).counters.measured == 3
+    assert np.diff(one["x_px"])[-2:] == pytest.approx([1, 1], abs=1e-3)
+    assert np.diff(one["y_px"])[-2:] == pytest.approx([2, 2], abs=1e-3)
+    assert run(video).counters.measured == len(frames)
 
 
 def test_a_file_that_was_cut_off_is_measured_to_its_end_and_told(
