@@ -149,9 +149,10 @@ def test_a_source_that_starts_over_keeps_alerts_but_not_hold_times() -> None:
     assert [step.type for step in told(alerts, [0.1] * 5)] == ["end"]
 
 
-def test_a_step_holds_all_of_a_message_but_the_time_of_day() -> None:
+def test_a_step_holds_all_of_a_message_but_what_is_known_when_it_is_told() -> None:
     step_fields = {field.name for field in fields(AlertStep)}
-    assert step_fields == set(AlertMessage.model_fields) - {"schema_version", "time_utc"}
+    told_later = {"schema_version", "time_utc", "evidence"}
+    assert step_fields == set(AlertMessage.model_fields) - told_later
     record_fields = {field.name for field in fields(SuppressedStep)}
     assert record_fields == set(SuppressedAlert.model_fields) - {"schema_version", "time_utc"}
 

@@ -51,8 +51,8 @@ class Log(logging.Handler):
 log = Log()
 logging.getLogger().addHandler(log)
 logging.getLogger().setLevel(logging.INFO)
-seconds = 7.5
-moved = burst(seconds, 0.5, 1.2) + burst(seconds, 4.4, 5.1)
+seconds = 9.0
+moved = burst(seconds, 2.0, 2.7) + burst(seconds, 5.9, 6.6)
 video = write_video(folder / "clip.mkv", moving(moved))
 settings = config(folder, evidence=SOON.model_copy(update={"folder": mounted}))
 settings = settings.model_copy(update={"camera": Camera(source=str(video))})

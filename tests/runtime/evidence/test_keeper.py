@@ -86,7 +86,7 @@ WIDE = Scene(320, 96)
 def test_the_clip_shows_when_the_alert_was_open_and_the_waveform(tmp_path: Path) -> None:
     settings = config(tmp_path)
     one = Film(settings)
-    one.play(film(burst(6.0, 1.5, 3.0), scene=WIDE))
+    one.play(film(burst(7.5, 3.0, 4.5), scene=WIDE))
     [event_id] = events_of(settings)
     shown = pictures_in(settings.evidence_folder / event_id / "clip.mp4")
     quiet, loud = (shown[number][96:].astype(int) for number in (5, frames_in(2.0)))
@@ -163,14 +163,14 @@ def test_a_long_event_keeps_its_beginning_and_all_its_messages(tmp_path: Path) -
 
 
 def test_a_region_that_cannot_be_measured_has_rows_that_say_why(tmp_path: Path) -> None:
-    rule = SWAY.model_copy(update={"missing_after_s": 0.5})
+    rule = SWAY.model_copy(update={"missing_after_s": 1.5})
     settings = config(tmp_path, alerts=(rule,))
     one = Film(settings)
-    frames = list(film(np.zeros(120)))
+    frames = list(film(np.zeros(200)))
     dark = np.zeros((64, 64, 3), np.uint8)
     one.play(
         type(frame)(
-            frame.index, frame.t_capture_ns, dark if 40 <= frame.index < 80 else frame.image
+            frame.index, frame.t_capture_ns, dark if 80 <= frame.index < 150 else frame.image
         )
         for frame in frames
     )
