@@ -32,7 +32,7 @@ release: .venv/release.stamp
 	test -e work/photographs || $(BIN)/tremorscope photographs
 	rm -rf work/calibration work/heldout work/twofold-quantised
 	$(BIN)/tremorscope scenes --write work/calibration --count $(CALIBRATION_SCENES) --training
-	$(BIN)/tremorscope scenes --write work/heldout --count $(HELD_OUT_SCENES) --seed 3
+	$(BIN)/tremorscope scenes --write work/heldout --count $(HELD_OUT_SCENES) --seed 4
 	for each in $(RELEASED); do \
 		$(BIN)/tremorscope quantize --model $$each --scenes work/calibration --out export/released || exit; \
 	done

@@ -56,22 +56,23 @@ class GraphSession:
         (states,) = (each for each in self._session.get_inputs() if each.name == "fast")
         self._channels: int = states.shape[1]
         self._stride = encoder_stride
-        self._states: list[NDArray[np.float32]] = []
+        self.states: list[NDArray[np.float32]] = []
+        """Of the temporal filter, before the next frame."""
 
     def step(self, frame: NDArray[np.uint8], gain: float, follow: tuple[float, float]) -> Outputs:
         """Every output of the graph, and what is watched, by name."""
         knobs = np.array([gain], np.float32), np.array(follow, np.float32)
-        feeds = (frame, *knobs, *self._states)
+        feeds = (frame, *knobs, *self.states)
         outputs = self._session.run(None, dict(zip(INPUTS, feeds, strict=True)))
         named = dict(zip(self._names, outputs, strict=True))
-        self._states = [named["fast_next"], named["slow_next"]]
+        self.states = [named["fast_next"], named["slow_next"]]
         return named
 
     def begin(self, frame: NDArray[np.uint8]) -> Outputs:
         """The first frame of a run, which fills the states."""
         height, width = frame.shape[:2]
         shape = (1, self._channels, -(-height // self._stride), -(-width // self._stride))
-        self._states = [np.zeros(shape, np.float32), np.zeros(shape, np.float32)]
+        self.states = [np.zeros(shape, np.float32), np.zeros(shape, np.float32)]
         gain, follow = FIRST
         return self.step(frame, gain, follow)
 

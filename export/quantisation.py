@@ -5,6 +5,8 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
+from statistics import fmean
 from typing import get_args
 
 import numpy as np
@@ -15,7 +17,7 @@ from onnxruntime.quantization.calibrate import HistogramCollector
 from calibration.ranges import Method
 from export.agreement import Agreement
 from export.eight_bits import deep_layers, in_eight_bits, layer_name
-from export.graph_session import GraphSession, Run
+from export.graph_session import STATIC, GraphSession, Outputs, Run
 from export.half_precision import halved
 from export.streaming import DISPLACEMENT
 from failure import Failure
@@ -28,6 +30,11 @@ PERCENTILE = 99.99
 MORE_GAIN = 4.0
 """Frames are collected from at their own gain, and at so many times that: the gain is turned up while a
 camera runs, and motion then reaches the bound that the network sets."""
+JUDGED_GAINS = (0.1, 1.0)
+"""Times a run's own gain. Turned down, motion is small: scales that reach far round it to nothing."""
+LEAST_GAIN = 2.0
+DIVISORS = (1, 2, 4, 8)
+"""Of what a calibrator finds: it looks at all values, among which those of small motion are few."""
 PERCENTILE_BINS, ENTROPY_BINS, ENTROPY_LEVELS = 2048, 512, 128
 
 
@@ -42,19 +49,49 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """How far a graph is from full precision; see ``Agreement``, whose names these are.
+
+    Means over all runs at all ``JUDGED_GAINS``; each run counts as much as another, however little moves in
+    it. Of the gain's error, the mean at each gain counts without its sign.
+    """
+
+    ssim: float
+    gain_error: float
+    largest_difference: float
+    mean_difference: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A frame, the states of the filter before it, and what full precision makes of both."""
+
+    frame: NDArray[np.uint8]
+    gain: float
+    states: list[NDArray[np.float32]]
+    outputs: Outputs
+
+
+Expected = list[list[list[Seen]]]
+"""Of every frame of every run at every gain."""
+
+
+@dataclass(frozen=True, slots=True)
 class Quantised:
-    """What was chosen and why. Agreements are with full precision."""
+    """What was chosen and why."""
 
     method: Method
+    divisor: int
+    """By what the reaches of the method were divided."""
     reaches: dict[str, float]
     """Of the layers in eight bits."""
     layers: list[Layer]
     """All deep layers, in order."""
-    by_method: dict[Method, Agreement]
-    """All deep layers in eight bits, with the scales of each method, on the frames that chose."""
-    half: Agreement
+    tried: dict[tuple[Method, int], Judgement]
+    """All deep layers in eight bits, by method and divisor, on the frames that chose."""
+    half: Judgement
     """Everything in half precision, on frames that nothing was chosen by."""
-    chosen: Agreement
+    chosen: Judgement
     """What was chosen, on the same frames."""
     returned: list[Layer]
     """Layers that went back to half precision."""
@@ -73,31 +110,33 @@ def quantised(
     """
     calibrated, choosing, aside = list(runs[::2]), list(runs[1::4]), list(runs[3::4])
     exact = GraphSession(model, encoder_stride)
+    to_choose, to_tell = expected(exact, choosing), expected(exact, aside)
     half = halved(model)
 
-    def judge(coarse: onnx.ModelProto, by: Sequence[Run]) -> Agreement:
-        return agreement(exact, GraphSession(coarse, encoder_stride), by)
+    def judge(coarse: onnx.ModelProto, by: Expected = to_choose) -> Judgement:
+        return judgement(by, GraphSession(coarse, encoder_stride))
 
     tell("half precision")
-    if excess(of_half := judge(half, choosing)) > 1:
+    if excess(of_half := judge(half)) > 1:
         raise Failure(
             f"half precision alone changes the pictures too much (SSIM {of_half.ssim:.4f}, "
-            f"{of_half.gain_error:+.2%} of the gain), so eight bits cannot help; export in fp32"
+            f"{of_half.gain_error:.2%} of the gain), so eight bits cannot help; export in fp32"
         )
     tell("what the layers see")
     reaches = collected(model, encoder_stride, calibrated)
-    by_method: dict[Method, Agreement] = {}
-    for method in reaches:
-        tell(f"scales by {method}")
-        by_method[method] = judge(in_eight_bits(half, reaches[method]), choosing)
-    method = min(by_method, key=lambda each: excess(by_method[each]))
-    best = reaches[method]
+    tried: dict[tuple[Method, int], Judgement] = {}
+    for method, divisor in product(reaches, DIVISORS):
+        tell(f"scales by {method}, divided by {divisor}")
+        narrower = _divided(reaches[method], divisor)
+        tried[method, divisor] = judge(in_eight_bits(half, narrower))
+    (method, divisor), chosen = min(tried.items(), key=lambda each: excess(each[1]))
+    best = _divided(reaches[method], divisor)
     layers = []
     for name in best:
         tell(f"layer {name} alone")
         snr_db = _snr_db(half, encoder_stride, choosing[0], name, best)
         layers.append(Layer(name, best[name], snr_db))
-    chosen, kept, returned = by_method[method], dict(best), []
+    kept, returned = dict(best), list[Layer]()
     costly = [layer for layer in layers if math.isfinite(layer.snr_db)]
     for layer in sorted(costly, key=lambda each: each.snr_db):
         if excess(chosen) <= 1:
@@ -106,32 +145,67 @@ def quantised(
         returned.append(layer)
         del kept[layer.name]
         if kept:
-            chosen = judge(in_eight_bits(half, kept), choosing)
+            chosen = judge(in_eight_bits(half, kept))
     if not kept:
         raise Failure(
             f"every layer in eight bits costs too much, {returned[0].name} most "
             f"({returned[0].snr_db:.1f} dB); export in fp16"
         )
     tell("on frames kept aside")
-    chosen = judge(in_eight_bits(half, kept), aside)
-    return Quantised(method, kept, layers, by_method, judge(half, aside), chosen, returned)
+    chosen = judge(in_eight_bits(half, kept), to_tell)
+    return Quantised(method, divisor, kept, layers, tried, judge(half, to_tell), chosen, returned)
 
 
-def excess(found: Agreement) -> float:
+def _divided(reaches: Mapping[str, float], divisor: int) -> dict[str, float]:
+    return {name: reach / divisor for name, reach in reaches.items()}
+
+
+def excess(found: Judgement) -> float:
     """How far a graph is from full precision, 1 at the limit of what is accepted."""
-    return max((1 - found.ssim) / (1 - LEAST_SSIM), abs(found.gain_error) / LARGEST_GAIN_ERROR)
+    return max((1 - found.ssim) / (1 - LEAST_SSIM), found.gain_error / LARGEST_GAIN_ERROR)
 
 
-def agreement(exact: GraphSession, coarse: GraphSession, runs: Sequence[Run]) -> Agreement:
-    """Both graphs on every run, each with states of its own."""
+def expected(exact: GraphSession, runs: Sequence[Run]) -> Expected:
+    """What full precision shows of the runs, at each of ``JUDGED_GAINS``."""
+    return [
+        [_seen(exact, replace(run, gain=max(LEAST_GAIN, share * run.gain))) for run in runs]
+        for share in JUDGED_GAINS
+    ]
+
+
+def _seen(exact: GraphSession, run: Run) -> list[Seen]:
+    first, *others = run.frames
+    exact.begin(first)
+    seen = []
+    for frame in others:
+        states = exact.states
+        outputs = exact.step(frame, run.gain, STATIC)
+        kept = {name: outputs[name] for name in ("magnified", DISPLACEMENT) if name in outputs}
+        seen.append(Seen(frame, run.gain, states, kept))
+    return seen
+
+
+def judgement(by: Expected, coarse: GraphSession) -> Judgement:
+    """How near another graph of the same network, with the same encoder and filter, comes to that."""
+    at_gains = [[_agreement(coarse, seen) for seen in runs] for runs in by]
+    every = [one for found in at_gains for one in found]
+    return Judgement(
+        ssim=fmean(one.ssim for one in every),
+        gain_error=fmean(abs(fmean(one.gain_error for one in found)) for found in at_gains),
+        largest_difference=max(one.largest_difference for one in every),
+        mean_difference=fmean(one.mean_difference for one in every),
+    )
+
+
+def _agreement(coarse: GraphSession, run: Sequence[Seen]) -> Agreement:
     found = Agreement(similarity)
-    for run in runs:
-        pairs = zip(run.frames[1:], exact.play(run), coarse.play(run), strict=True)
-        for frame, expected, shown in pairs:
-            moved = None
-            if DISPLACEMENT in expected:
-                moved = expected[DISPLACEMENT], shown[DISPLACEMENT]
-            found.add(frame, expected["magnified"], shown["magnified"], moved)
+    for seen in run:
+        coarse.states = seen.states
+        shown = coarse.step(seen.frame, seen.gain, STATIC)
+        moved = None
+        if DISPLACEMENT in seen.outputs:
+            moved = seen.outputs[DISPLACEMENT], shown[DISPLACEMENT]
+        found.add(seen.frame, seen.outputs["magnified"], shown["magnified"], moved)
     return found
 
 

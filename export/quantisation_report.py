@@ -7,8 +7,15 @@ from matplotlib.figure import Figure
 
 from atomic_file import replaced
 from calibration.ranges import Ranges
-from export.agreement import Agreement
-from export.quantisation import LARGEST_GAIN_ERROR, LEAST_SSIM, MORE_GAIN, Layer, Quantised
+from export.quantisation import (
+    JUDGED_GAINS,
+    LARGEST_GAIN_ERROR,
+    LEAST_SSIM,
+    MORE_GAIN,
+    Judgement,
+    Layer,
+    Quantised,
+)
 from magnifier.markdown import table
 
 HIGHEST_DB = 80.0
@@ -20,8 +27,8 @@ def write(page: Path, found: Quantised, ranges: Ranges, command: str) -> None:
     plot = page.with_suffix(".svg")
     _plot(plot, found)
     choice = [
-        [f"eight bits, scales by {method}", *_scores(agreement)]
-        for method, agreement in found.by_method.items()
+        [f"eight bits, scales by {method}{_by(divisor)}", *_scores(judged)]
+        for (method, divisor), judged in found.tried.items()
     ]
     reached = [
         ["half precision", *_scores(found.half)],
@@ -32,6 +39,7 @@ def write(page: Path, found: Quantised, ranges: Ranges, command: str) -> None:
         [layer.name, f"{layer.reach:.3g}", _decibels(layer), _precision(layer.name, found)]
         for layer in found.layers
     ]
+    gains = ", ".join(f"{each:g}" for each in JUDGED_GAINS)
     text = f"""# {ranges.network} in eight bits
 
 Written by `{command}`.
@@ -40,15 +48,17 @@ quarter chose among them, and a quarter, by which nothing was chosen, tells what
 Weights {ranges.weights_sha256[:12]}, frames {ranges.frames_sha256[:12]}.
 
 Against the pictures of full precision in ONNX Runtime; eight bits are computed as the float arithmetic
-that they stand for. "Gain" is by how much more or less motion is shown; of a network that gives no
-displacement, by how much the picture changes, which is a coarse figure. Accepted are an SSIM of at least
-{LEAST_SSIM:g} and {LARGEST_GAIN_ERROR:.0%} of the gain.
+that they stand for, each frame at {gains} times its gain. "Gain" is by how much more or less motion is
+shown: the mean of the errors at each gain, without its sign; of a network that gives no displacement, by
+how much more or less the picture changes, which is a coarse figure. Accepted are an SSIM of at least
+{LEAST_SSIM:g} and {LARGEST_GAIN_ERROR:.0%} of the gain. Scales that reach less far than a calibrator's clip
+large motion and round less of small motion away.
 
 {table(["on the frames kept aside", *header], reached)}
 
 {table(["on the frames that chose", *header], choice)}
 
-Scales by **{found.method}**. {_returned(found)}
+Scales by **{found.method}{_by(found.divisor)}**. {_returned(found)}
 
 ![Signal to noise of every layer](./{plot.name})
 
@@ -60,12 +70,12 @@ Signal to noise: of the layer's output, with this layer alone in eight bits; a d
         scratch.write_text(text, encoding="utf-8")
 
 
-def _scores(agreement: Agreement) -> list[str]:
+def _scores(judged: Judgement) -> list[str]:
     return [
-        f"{agreement.ssim:.4f}",
-        f"{agreement.gain_error:+.2%}",
-        f"{agreement.largest_difference:.0f}",
-        f"{agreement.mean_difference:.3f}",
+        f"{judged.ssim:.4f}",
+        f"{judged.gain_error:.2%}",
+        f"{judged.largest_difference:.0f}",
+        f"{judged.mean_difference:.3f}",
     ]
 
 
@@ -75,6 +85,10 @@ def _decibels(layer: Layer) -> str:
 
 def _precision(layer: str, found: Quantised) -> str:
     return "int8" if layer in found.reaches else "fp16"
+
+
+def _by(divisor: int) -> str:
+    return "" if divisor == 1 else f" / {divisor}"
 
 
 def _returned(found: Quantised) -> str:

@@ -99,7 +99,7 @@ def quantize(
     stored.write(path, ranges)
     return (
         f"{path}: {len(found.reaches)} of {len(found.layers)} deep layers in eight bits; "
-        f"SSIM {found.chosen.ssim:.4f} and {found.chosen.gain_error:+.2%} of the gain against full "
+        f"SSIM {found.chosen.ssim:.4f} and {found.chosen.gain_error:.2%} of the gain against full "
         f"precision; see {page}"
     )
 

@@ -20,7 +20,7 @@ from export.graph_session import GraphSession, Run
 from export.half_precision import ancestors, halved
 from export.onnx_graph import moving_texture, simplified
 from export.qdq_linter import faults
-from export.quantisation import agreement, collected, excess, quantised
+from export.quantisation import Judgement, collected, excess, expected, judgement, quantised
 from export.streaming import StreamingMagnifier
 from failure import Failure
 from magnifier import networks
@@ -90,9 +90,9 @@ def test_the_stream_between_blocks_has_no_cast(exported: Exported) -> None:
 
 def test_half_precision_shows_the_same_picture(exported: Exported) -> None:
     exact = GraphSession(exported.model, exported.stride)
-    found = agreement(exact, GraphSession(halved(exported.model), exported.stride), RUNS)
+    found = judgement(expected(exact, RUNS), GraphSession(halved(exported.model), exported.stride))
     assert found.ssim > 0.999
-    assert abs(found.gain_error) < 0.002
+    assert found.gain_error < 0.002
 
 
 def test_every_deep_convolution_is_in_eight_bits_and_nothing_else(exported: Exported) -> None:
@@ -220,6 +220,23 @@ def test_scales_come_from_what_the_layers_saw() -> None:
     assert 0 < reaches["entropy"][name] <= 1.01 * reaches["min-max"][name]
 
 
+def test_scales_that_reach_too_far_for_small_motion_are_made_narrower(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exported = unspoilt("twofold")
+    right = collected(exported.model, exported.stride, RUNS[::2])
+    far = {
+        method: {name: 64 * reach for name, reach in found.items()}
+        for method, found in right.items()
+    }
+    monkeypatch.setattr(quantisation, "collected", lambda *_: far)
+    found = quantised(exported.model, exported.stride, RUNS, print)
+    assert found.divisor == max(quantisation.DIVISORS)
+    for name, reach in found.reaches.items():
+        assert reach == far[found.method][name] / found.divisor
+    assert excess(found.tried[found.method, found.divisor]) < excess(found.tried[found.method, 1])
+
+
 def test_a_layer_that_eight_bits_ruin_goes_back_to_half_precision() -> None:
     """One channel that is hundreds of times as large takes the steps of all others."""
     exported = Exported("twofold")
@@ -235,7 +252,7 @@ def test_a_layer_that_eight_bits_ruin_goes_back_to_half_precision() -> None:
         each.CopyFrom(numpy_helper.from_array(values, each.name))
     steps: list[str] = []
     found = quantised(exported.model, exported.stride, RUNS, steps.append)
-    assert excess(found.by_method[found.method]) > 1
+    assert excess(found.tried[found.method, found.divisor]) > 1
     assert [layer.name for layer in found.returned] == ["decoder.0.second"]
     assert "decoder.0.second" not in found.reaches
     assert excess(found.chosen) <= 1
@@ -265,19 +282,18 @@ def test_where_the_displacement_is_known_its_error_is_told_in_full() -> None:
 def test_where_every_layer_is_ruined_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     exported = unspoilt("twofold")
     monkeypatch.setattr(quantisation, "excess", lambda found: 0.5 if found is first else 2.0)
-    judged: list[Agreement] = []
-    first: Agreement | None = None
+    first: Judgement | None = None
 
-    def counted(*arguments: Any) -> Agreement:
+    def counted(*arguments: Any) -> Judgement:
         nonlocal first
-        judged.append(agreement(*arguments))
-        first = first or judged[0]
-        return judged[-1]
+        judged = judgement(*arguments)
+        first = first or judged
+        return judged
 
-    monkeypatch.setattr(quantisation, "agreement", counted)
+    monkeypatch.setattr(quantisation, "judgement", counted)
     with pytest.raises(Failure, match="every layer in eight bits costs too much"):
         quantised(exported.model, exported.stride, RUNS, print)
-    first = Agreement()
+    monkeypatch.setattr(quantisation, "excess", lambda _: 2.0)
     with pytest.raises(Failure, match="half precision alone changes"):
         quantised(exported.model, exported.stride, RUNS, print)
 
