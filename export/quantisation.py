@@ -222,15 +222,18 @@ def collected(
     percentile = HistogramCollector("percentile", True, PERCENTILE_BINS, 0, PERCENTILE, "same")
     entropy = HistogramCollector("entropy", True, ENTROPY_BINS, ENTROPY_LEVELS, 0, "same")
     largest = dict.fromkeys(watched, 0.0)
+    # More gain first: where later values reach further, the calibrators add bins and slow down.
+    at_gains = [*(replace(each, gain=MORE_GAIN * each.gain) for each in runs), *runs]
     # The collectors print what they do.
     with contextlib.redirect_stdout(io.StringIO()):
-        for run in [*runs, *(replace(each, gain=MORE_GAIN * each.gain) for each in runs)]:
+        for run in at_gains:
             for outputs in session.play(run):
-                seen = {name: outputs[name] for name in watched}
+                # A quarter of the places has the same histogram.
+                seen = {name: outputs[name][..., ::2, ::2] for name in watched}
                 percentile.collect(seen)
                 entropy.collect(seen)
-                for name, values in seen.items():
-                    largest[name] = max(largest[name], float(np.abs(values).max()))
+                for name in watched:
+                    largest[name] = max(largest[name], float(np.abs(outputs[name]).max()))
         ranges = {
             "entropy": _reaches(entropy.compute_collection_result()),
             "percentile": _reaches(percentile.compute_collection_result()),
