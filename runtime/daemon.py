@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 from failure import Failure
 from runtime.alert_config import notices
 from runtime.alert_memory import AlertMemory
-from runtime.camera import is_file, open_source
-from runtime.camera.source import Source
+from runtime.camera import is_file
+from runtime.camera.recovery import Clock, RecoveringCamera
+from runtime.camera.watch import CameraCounters
 from runtime.config import Config
 from runtime.evidence import EvidenceRecorder
 from runtime.frame import Frame
@@ -33,7 +35,6 @@ log = logging.getLogger(__name__)
 
 QUEUE_FRAMES = 32
 """Frames that may wait for the measurement; at full HD that is 200 MB."""
-LONGEST_WAIT_S = 30.0
 LONGEST_DEAF_S = 0.25
 TELL_EVERY_S = 60.0
 
@@ -49,7 +50,7 @@ class Counters:
     magnified: int = 0
     not_measured: int = 0
     """Frames dropped because the measurement was behind: its results have gaps there."""
-    reopened: int = 0
+    camera: CameraCounters = field(default_factory=CameraCounters)
 
 
 @dataclass(slots=True)
@@ -96,8 +97,11 @@ class Daemon:
         memory: AlertMemory | None = None,
         record: SuppressedRecord | None = None,
         evidence: EvidenceRecorder | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.counters = Counters()
+        self._clock = clock or Clock()
+        self._camera = RecoveringCamera(config.camera, config.recovery, clock=self._clock)
+        self.counters = Counters(camera=self._camera.counters)
         self._config = config
         self._magnifier = magnifier
         self._shown = shown
@@ -109,16 +113,15 @@ class Daemon:
             record=record,
             evidence=evidence,
             raised=raised,
+            unlocked=lambda: self._camera.unlocked,
         )
         self._remembered = None if memory is None else memory.load()
         self._measurement = Measurement(config, self._remembered)
         self._acknowledged: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._camera_problem: str | None = None
         self._to_measure: queue.Queue[Frame | None] = queue.Queue(QUEUE_FRAMES)
         self._to_magnify = _Newest()
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
-        self._source: Source | None = None
 
     def run(self) -> None:
         """Run to the end. Raises what made a station fail; the others are stopped first.
@@ -151,9 +154,7 @@ class Daemon:
     def stop(self) -> None:
         """End soon; may be called from any thread and from a signal handler."""
         self._stopping.set()
-        source = self._source
-        if source is not None:
-            source.close()
+        self._camera.stop()
 
     @property
     def suppressed(self) -> int:
@@ -166,31 +167,11 @@ class Daemon:
 
     def _capture(self) -> None:
         try:
-            self._read_camera()
+            with closing(self._camera.frames()) as frames:
+                for frame in frames:
+                    self._hand_over(frame)
         finally:
             self._put_for_measuring(None)
-
-    def _read_camera(self) -> None:
-        wait_s = 1.0
-        while not self._stopping.is_set():
-            try:
-                with open_source(self._config.camera) as source:
-                    self._source = source
-                    log.info("%s: opened", source.description)
-                    for frame in source.frames():
-                        if self._stopping.is_set():
-                            return
-                        wait_s, self._camera_problem = 1.0, None
-                        self._hand_over(frame)
-                return
-            except Failure as failure:
-                if is_file(self._config.camera.source) or self.counters.captured == 0:
-                    raise
-                self._camera_problem = str(failure)
-                log.error("%s; opening it again in %.0f s", failure, wait_s)
-                self.counters.reopened += 1
-                self._stopping.wait(wait_s)
-                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
     def _hand_over(self, frame: Frame) -> None:
         self.counters.captured += 1
@@ -221,7 +202,7 @@ class Daemon:
 
     def _measure(self) -> None:
         tell_at = time.monotonic() + TELL_EVERY_S
-        waited_from_s = time.monotonic()
+        waited_from_s = self._clock.now_s()
         for notice in notices(self._config.alerts, None):
             log.warning("%s", notice)
         if self._remembered is not None:
@@ -230,12 +211,12 @@ class Daemon:
             try:
                 frame = self._to_measure.get(timeout=0.2)
             except queue.Empty:
-                self._wait(time.monotonic() - waited_from_s)
+                self._wait(self._clock.now_s() - waited_from_s)
                 self._acknowledge()
                 continue
             if frame is None:
                 break
-            waited_from_s = time.monotonic()
+            waited_from_s = self._clock.now_s()
             self._telling.tell(self._measurement.process(frame), self._measurement)
             self.counters.measured += 1
             self._acknowledge()
@@ -249,7 +230,7 @@ class Daemon:
     def _wait(self, waited_s: float) -> None:
         """No frame came; the health and the rules of a live camera are judged all the same."""
         if not is_file(self._config.camera.source):
-            measured = self._measurement.wait(waited_s, self._camera_problem)
+            measured = self._measurement.wait(waited_s, self._camera.problem)
             self._telling.tell(measured, self._measurement)
 
     def _acknowledge(self) -> None:

@@ -1,5 +1,6 @@
 """The measuring half of the daemon in one object: frames in; displacement, telemetry, alerts out."""
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,11 +21,16 @@ from runtime.region_scale import scale_of
 from runtime.shape_reports import ShapeReports
 from runtime.telemetry import telemetry_of
 from runtime.vibration import Levels, VibrationWindow
+from runtime.vibration.sampling import RateWatch
 from runtime.vibration.tracking import BaselineState, FrequencyTracker, Shift
 from runtime.vibration.window import Report
 
+log = logging.getLogger(__name__)
+
 JUDGE_EVERY_NS = 100_000_000
 """Alert rules look at the levels ten times a second, whatever the frame rate."""
+
+REPEATED = "repeated: the camera sent the picture before once more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +111,9 @@ class Measurement:
         self._reports: dict[str, Report] = {}
         self._shifts: dict[str, Shift | None] = {}
         self._shapes = ShapeReports()
+        self._rate = RateWatch()
         self._report_every_ns = round(vibration.report_every_s * 1e9)
-        self._newest_ns = 0
+        self._newest_ns: int | None = None
         self._judged_ns: int | None = None
         self._reported_ns: int | None = None
 
@@ -116,10 +123,14 @@ class Measurement:
 
     def process(self, frame: Frame) -> Measured:
         """Measure one frame."""
-        displacements = self._meter.measure(frame)
+        displacements = self._displacements(frame)
         if not self.scales:
             height_px, width_px = frame.image.shape[:2]
             self.scales = {one.name: scale_of(one, (width_px, height_px)) for one in self._regions}
+        if self._rate.has_changed(frame.t_capture_ns):
+            log.warning("the frame rate has changed: spectra and levels begin anew")
+            for window in self._windows.values():
+                window.clear()
         for displacement in displacements:
             self._windows[displacement.region].add(displacement)
             self._collected[displacement.region].add(displacement)
@@ -146,16 +157,27 @@ class Measurement:
             shapes=self._shapes.at(now_ns / 1e9, self._structure, self._reports, self.scales),
         )
 
-    def wait(self, waited_s: float, problem: str | None = None) -> Measured:
-        """No frame has come for ``waited_s`` (s); ``problem`` is what the camera says of that.
+    def _displacements(self, frame: Frame) -> tuple[Displacement, ...]:
+        if not frame.repeated:
+            return self._meter.measure(frame)
+        return tuple(
+            Displacement(one.name, frame.t_capture_ns, None, None, None, None, False, REPEATED)
+            for one in self._regions
+        )
 
-        Nothing is measured, and the rules are told that. A shorter wait than frames may take, and
-        one before the first frame, is none.
+    def wait(self, waited_s: float, problem: Failure | None = None) -> Measured:
+        """No frame has come for ``waited_s`` (s) from a live camera, which says ``problem`` of that.
+
+        Nothing is measured, and the rules are told that. A shorter wait than frames may take is none.
+        Before the first frame, the time is CLOCK_MONOTONIC's, as a live camera's frames have it.
         """
-        if self._judged_ns is None or not self.health.is_late(waited_s):
+        if not self.health.is_late(waited_s):
             return Measured(())
+        if self._newest_ns is None:
+            self._newest_ns = time.monotonic_ns() - round(waited_s * 1e9)
+        self._judged_ns = self._newest_ns + round(waited_s * 1e9)
         self._readings = {}
-        return self._judge(self._newest_ns / 1e9 + waited_s, (), {}, problem)
+        return self._judge(self._judged_ns / 1e9, (), {}, problem)
 
     def open_alerts(self) -> tuple[AlertStep, ...]:
         """The latest step of every alert that has not ended."""
@@ -193,7 +215,7 @@ class Measurement:
         t_s: float,
         displacements: Sequence[Displacement],
         levels: Mapping[str, Levels],
-        problem: str | None = None,
+        problem: Failure | None = None,
     ) -> Measured:
         steps: list[AlertStep] = []
         if self._remembered is not None:

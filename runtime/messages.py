@@ -40,6 +40,8 @@ class State(Message):
     engine: str | None = None
     health: tuple[str, ...] = ()
     """What is wrong with the camera now; nothing when it is well."""
+    unlocked: tuple[str, ...] = ()
+    """What the camera may still change by itself (exposure, gain, white balance, focus), and why."""
     suppressed: int = 0
     """Alerts that would have been raised since the start, and were not: see the record on the disk."""
     evidence_problem: str | None = None

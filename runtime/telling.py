@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 ANNOUNCE_EVERY_S = 10.0
 """The retained state is not told more often for suppressed alerts; for health it is told at once."""
 
+_News = tuple[tuple[str, ...], str | None, tuple[str, ...], int]
 Raised = Callable[[AlertMessage], None]
 
 
@@ -39,14 +40,17 @@ class Telling:
         record: SuppressedRecord | None = None,
         evidence: EvidenceRecorder | None = None,
         raised: Raised | None = None,
+        unlocked: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
+        """``unlocked`` says what the camera may still change by itself."""
         self.suppressed = 0
         """Alerts that were not raised since the start."""
         self._publisher, self._memory, self._record = publisher, memory, record
         self._evidence, self._raised = evidence, raised
+        self._unlocked = unlocked
         self._rate_told = {rule.name: False for rule in rules if rule.limit is not None}
         self._rules = rules
-        self._announced: tuple[tuple[str, ...], str | None, int] = ((), None, 0)
+        self._announced: _News = ((), None, (), 0)
         self._announced_s = -ANNOUNCE_EVERY_S
 
     def tell_again(self, messages: Sequence[AlertMessage]) -> None:
@@ -135,13 +139,17 @@ class Telling:
     def _announce(self, problems: tuple[str, ...]) -> None:
         now_s = time.monotonic()
         lacking = None if self._evidence is None else self._evidence.problem
-        news = (problems, lacking, self.suppressed)
+        unlocked = self._unlocked()
+        news = (problems, lacking, unlocked, self.suppressed)
         if self._publisher is None or news == self._announced:
             return
-        if news[:2] != self._announced[:2] or now_s - self._announced_s >= ANNOUNCE_EVERY_S:
+        if news[:3] != self._announced[:3] or now_s - self._announced_s >= ANNOUNCE_EVERY_S:
             self._announced, self._announced_s = news, now_s
             self._publisher.announce(
-                health=problems, evidence_problem=lacking, suppressed=self.suppressed
+                health=problems,
+                evidence_problem=lacking,
+                unlocked=unlocked,
+                suppressed=self.suppressed,
             )
 
 

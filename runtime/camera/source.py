@@ -28,11 +28,19 @@ class Source(Protocol):
     live: bool
     """True for a camera, which has no end and should be opened anew when it fails."""
     size: tuple[int, int] | None
-    """(width, height) in pixels of every frame; None before the first."""
+    """(width, height) in pixels of the first frame; None before it."""
     nominal_rate_hz: float | None
     """What the source says of its frame rate: a hint. The real rate comes from timestamps."""
     dropped: int
     """Frames left out because their time did not advance, or because they were damaged."""
+
+    def lock(self) -> tuple[str, ...]:
+        """Keep the camera from changing exposure, gain, white balance and focus by itself.
+
+        To be called while frames come, once these have settled. Returns sentences on what still
+        changes against the configuration's wish; nothing where all is well.
+        """
+        ...
 
     def frames(self) -> Iterator[Frame]:
         """The frames, with strictly increasing times. Ends at the end of a file and on close.
@@ -67,6 +75,9 @@ class BaseSource:
     def close(self) -> None:
         raise NotImplementedError
 
+    def lock(self) -> tuple[str, ...]:
+        return ()
+
     def __enter__(self) -> Self:
         return self
 
@@ -95,15 +106,17 @@ class BaseSource:
         return True
 
     def _frame(self, t_capture_ns: int, image: NDArray[np.uint8]) -> Frame:
-        """Number a frame, seal its pixels, and hold it to the size of the first.
+        """Number a frame, seal its pixels, and hold a file's to the size of the first.
+
+        A live camera's new size is told by the station that watches it.
 
         Raises:
-            Failure: the size changed.
+            Failure: the size of a file's pictures changed.
         """
         size = (image.shape[1], image.shape[0])
         if self.size is None:
             self.size = size
-        elif size != self.size:
+        elif size != self.size and not self.live:
             raise Failure(
                 f"{self.description}: the picture changed from {self.size[0]}x{self.size[1]} to "
                 f"{size[0]}x{size[1]} pixels at frame {self._index}; regions and engine are for "

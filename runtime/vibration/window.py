@@ -80,6 +80,10 @@ class VibrationWindow:
         y, y_noise = _known(displacement.y_px, displacement.y_noise_px, displacement.y_se_px)
         self._samples.append(displacement.t_capture_ns, (x, y, x_noise, y_noise))
 
+    def clear(self) -> None:
+        """Forget all: what comes next does not go on with it."""
+        self._samples.clear()
+
     @property
     def rate_hz(self) -> float | None:
         """Frames a second while none is lost; None for fewer than three."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from benchmarks.clips import Scene, compressed, render
+from failure import Failure
 from runtime.condition import AlertStep
 from runtime.config import Region
 from runtime.displacement import Displacement, DisplacementMeter
@@ -272,7 +273,7 @@ def test_no_frame_is_offline_with_what_the_camera_says_and_ends_with_frames() ->
     assert health.is_late(1.1)
     steps = []
     for waited in np.arange(1.1, 12.0, 0.2):
-        steps += health.judge(newest_s + waited, (), "camera: unplugged")[0]
+        steps += health.judge(newest_s + waited, (), Failure("camera: unplugged"))[0]
     [new] = steps
     assert (new.rule, new.reason) == ("offline", "camera: unplugged")
     assert new.value == pytest.approx(6.2, abs=0.3)

@@ -347,7 +347,7 @@ def judged_alerts(results: Iterable[Measured]) -> list[AlertMessage]:
 
 
 def without_frames(
-    measurement: Measurement, from_s: float, to_s: float, problem: str | None = None
+    measurement: Measurement, from_s: float, to_s: float, problem: Failure | None = None
 ) -> list[Measured]:
     """The camera is silent; times are those since the newest frame."""
     return [measurement.wait(waited_s, problem) for waited_s in np.arange(from_s, to_s, 0.2)]
@@ -359,7 +359,7 @@ def test_a_camera_that_falls_silent_is_told_and_not_its_rules_one_by_one() -> No
     for frame in still(3.0):
         measurement.process(frame)
     assert without_frames(measurement, 0.0, 1.0)[-1] == Measured(())
-    silent = without_frames(measurement, 1.0, 20.0, "camera: unplugged")
+    silent = without_frames(measurement, 1.0, 20.0, Failure("camera: unplugged"))
     [offline] = judged_alerts(silent)
     assert (offline.kind, offline.rule, offline.reason) == (
         "health",
