@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failure import Failure
-from runtime.camera.device import check_device, hold
 from runtime.camera.pipelines import (
     CAMERA,
     MJPEG,
@@ -28,6 +27,7 @@ from runtime.camera.pipelines import (
 )
 from runtime.camera.problem import CannotWork
 from runtime.camera.source import BaseSource
+from runtime.camera.v4l2_device import check_device, hold
 from runtime.config import Camera
 from runtime.frame import Frame
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failure import Failure
-from runtime.camera.device import check_device, hold
 from runtime.camera.source import BaseSource
+from runtime.camera.v4l2_device import check_device, hold
 from runtime.config import Camera
 from runtime.frame import Frame
 

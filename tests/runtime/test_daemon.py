@@ -14,7 +14,7 @@ from broker import wait_until
 from numpy.typing import NDArray
 from videos import burst, moving, write_video
 
-import runtime.daemon
+import runtime.camera.recovery
 from failure import Failure
 from runtime.camera.source import BaseSource
 from runtime.config import Alert, Camera, Config, Health, Magnification, Region
@@ -150,7 +150,7 @@ def test_every_frame_of_a_file_is_measured_once_and_in_order(
     assert [frame.index for frame in measured] == list(range(50))
     counts = one.counters
     assert (counts.captured, counts.measured, counts.not_measured) == (50, 50, 0)
-    assert (counts.magnified, counts.reopened) == (0, 0)
+    assert (counts.magnified, counts.camera.reopened) == (0, 0)
 
 
 def test_a_file_waits_for_a_slow_measurement(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +294,7 @@ def test_a_camera_that_fails_later_is_opened_again(caplog: pytest.LogCaptureFixt
     finally:
         one.stop()
         ended(thread)
-    assert one.counters.reopened >= 1
+    assert one.counters.camera.reopened >= 1
     assert one.counters.measured > 5
     assert "the stream has ended after 5 frames" in caplog.text
     assert "opening it again in 1 s" in caplog.text
@@ -302,9 +302,25 @@ def test_a_camera_that_fails_later_is_opened_again(caplog: pytest.LogCaptureFixt
 
 @needs_gstreamer
 @pytest.mark.parametrize("source", ["gst: v4l2src device=/dev/no-video", "/dev/no-video"])
-def test_a_camera_that_cannot_be_opened_at_the_start_is_told(source: str) -> None:
-    with pytest.raises(Failure, match="/dev/no-video"):
-        daemon(config(source), Engine()).run()
+def test_a_camera_that_never_starts_is_told_and_tried_again(source: str) -> None:
+    raised: list[AlertMessage] = []
+    one = daemon(config(source), Engine(), raised=raised.append)
+    thread = in_thread(one)
+    try:
+        wait_until(lambda: bool(raised), "it is told")
+        wait_until(lambda: one.counters.camera.reopened > 1, "it is tried again")
+    finally:
+        one.stop()
+        ended(thread)
+    [alert] = raised
+    assert (alert.kind, alert.rule) == ("health", "offline")
+    assert "/dev/no-video" in str(alert.reason)
+
+
+@needs_gstreamer
+def test_a_pipeline_that_cannot_work_is_told_at_once() -> None:
+    with pytest.raises(Failure, match="no element unheardof"):
+        daemon(config("gst: videotestsrc ! unheardof"), Engine()).run()
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -346,7 +362,7 @@ def test_a_live_camera_does_not_wait_for_a_slow_measurement(
 
     monkeypatch.setattr(Measurement, "process", process)
     camera = FakeCamera(QUEUE_FRAMES + 20, delivered.set)
-    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: camera)
+    monkeypatch.setattr(runtime.camera.recovery, "open_source", lambda _, **__: camera)
     one = daemon(config("gst: fake"))
     with caplog.at_level(logging.WARNING):
         one.run()
@@ -360,37 +376,6 @@ def test_a_live_camera_does_not_wait_for_a_slow_measurement(
     assert caplog.text.count("slower than the camera") == 1
 
 
-def test_the_time_between_attempts_grows_until_a_frame_comes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def unplugged() -> None:
-        raise Failure("fake camera: unplugged")
-
-    waits_s: list[float] = []
-
-    class NoWait(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            assert timeout is not None
-            waits_s.append(timeout)
-            return self.is_set()
-
-    cameras = iter(
-        [
-            FakeCamera(3, unplugged),
-            *[FakeCamera(0, unplugged)] * 7,
-            FakeCamera(2, unplugged),
-            FakeCamera(4, lambda: None),
-        ]
-    )
-    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: next(cameras))
-    one = daemon(config("gst: fake"))
-    one._stopping = NoWait()
-    one.run()
-    assert waits_s == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 1.0]
-    counts = one.counters
-    assert (counts.reopened, counts.captured, counts.measured) == (9, 9, 9)
-
-
 class SilentCamera(FakeCamera):
     """Delivers some frames, and then nothing until it is closed."""
 
@@ -401,7 +386,7 @@ class SilentCamera(FakeCamera):
 def test_a_live_camera_that_falls_silent_is_told_to_the_outside(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: SilentCamera(30))
+    monkeypatch.setattr(runtime.camera.recovery, "open_source", lambda _, **__: SilentCamera(30))
     raised: list[AlertMessage] = []
     health = Health.model_validate({"offline": {"raise_after_s": 0.3}})
     one = daemon(config("gst: fake", health=health), raised=raised.append)
@@ -421,7 +406,7 @@ def test_the_reason_of_a_silence_is_what_the_camera_said(monkeypatch: pytest.Mon
         raise Failure("fake camera: unplugged")
 
     cameras = iter([FakeCamera(30, unplugged), SilentCamera(0)])
-    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: next(cameras))
+    monkeypatch.setattr(runtime.camera.recovery, "open_source", lambda _, **__: next(cameras))
     raised: list[AlertMessage] = []
     health = Health.model_validate({"offline": {"raise_after_s": 0.3}})
     one = daemon(config("gst: fake", health=health), raised=raised.append)
@@ -447,7 +432,7 @@ def test_acknowledging_from_another_thread_ends_a_latched_alert(
         camera._closed.wait(30)
 
     monkeypatch.setattr(camera, "frames", film)
-    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: camera)
+    monkeypatch.setattr(runtime.camera.recovery, "open_source", lambda _, **__: camera)
     rule = Alert(
         name="sway",
         quantity="displacement_rms_px",

@@ -33,11 +33,13 @@ def text(source: str, *, jetson: bool = False, **wanted: Any) -> str:
 
 def test_a_csi_pipeline_asks_for_what_is_wanted() -> None:
     assert text("csi:1", width=1280, height=720, rate_hz=60) == (
-        "nvarguscamerasrc sensor-id=1 ! video/x-raw(memory:NVMM),format=NV12,width=1280,height=720,"
+        "nvarguscamerasrc name=camera sensor-id=1 tnr-mode=0 ee-mode=0 ! "
+        "video/x-raw(memory:NVMM),format=NV12,width=1280,height=720,"
         f"framerate=60/1 ! nvvidconv ! video/x-raw,format=BGRx ! {BGR}"
     )
     assert text("csi:0") == (
-        "nvarguscamerasrc sensor-id=0 ! video/x-raw(memory:NVMM),format=NV12 ! nvvidconv ! "
+        "nvarguscamerasrc name=camera sensor-id=0 tnr-mode=0 ee-mode=0 ! "
+        "video/x-raw(memory:NVMM),format=NV12 ! nvvidconv ! "
         f"video/x-raw,format=BGRx ! {BGR}"
     )
     assert "framerate=30000/1001" in text("csi:0", rate_hz=30000 / 1001)

@@ -1,3 +1,4 @@
+import importlib
 from time import monotonic_ns
 from typing import Any
 
@@ -112,7 +113,23 @@ def test_an_implausible_time_of_the_driver_is_not_used(driver_ms: float, expecte
 def test_a_device_in_use_is_told(double: type[Double]) -> None:
     double.opens = False
     with pytest.raises(Failure, match=r"another program may hold it \(`fuser /dev/null` tells\)"):
-        open_source(Camera(source=DEVICE))
+        V4l2Source(Camera(source=DEVICE))
+
+
+def test_opencv_reads_a_device_where_gstreamer_is_not_installed(
+    double: type[Double], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = importlib.import_module
+
+    def without_gi(name: str) -> Any:
+        if name == "gi":
+            raise ModuleNotFoundError(name)
+        return original(name)
+
+    monkeypatch.setattr(importlib, "import_module", without_gi)
+    with open_source(Camera(source=DEVICE)) as source:
+        assert isinstance(source, V4l2Source)
+        assert isinstance(source._capture, double)
 
 
 def test_what_is_missing_or_no_device_is_told() -> None:
