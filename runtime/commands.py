@@ -1,4 +1,4 @@
-"""The device's commands: demo, run, replay, regions, capture, validate, schema, bench.
+"""The device's commands: demo, run, doctor, replay, regions, capture, validate, schema, bench.
 
 Everything heavy is imported inside the commands, so that ``--help`` is quick.
 """
@@ -50,6 +50,27 @@ def run(config: ConfigFile) -> None:
         for number in ending:
             signal.signal(number, lambda *_: daemon.stop())
         daemon.run()
+
+
+@app.command()
+def doctor(
+    config: ConfigFile,
+    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="How long to watch.")] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Check the camera as the daemon would use it: pipeline, elements, real rate, what is held.
+
+    The daemon must not hold the camera meanwhile. The exit code is 1 when something is wrong.
+    """
+    from runtime.config_file import load
+    from runtime.doctor import examine_camera
+
+    found = examine_camera(load(config), seconds=seconds)
+    typer.echo(
+        json.dumps({"camera": found.as_dict()}, indent=2) if as_json else "\n".join(found.lines())
+    )
+    if found.problems:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failure import Failure
+from runtime.camera.locks import Locks
 from runtime.camera.pipelines import (
     CAMERA,
     MJPEG,
@@ -33,6 +34,12 @@ from runtime.frame import Frame
 
 _SLICE_S = 0.1
 """How often a wait for a frame looks for errors and for ``close``."""
+
+
+NETWORK_CAMERA = (
+    "exposure, gain, white balance, focus: a network camera is set in its own pages; switch its "
+    "automatics off there, and say camera.exposure_s here"
+)
 
 
 class Libraries(NamedTuple):
@@ -98,20 +105,15 @@ class GStreamerSource(BaseSource):
             elif monotonic() > deadline:
                 raise self._silence(limit_s)
 
-    def lock(self) -> tuple[str, ...]:
-        source = self._camera.source
-        if source.startswith("/dev/"):
-            return hold(source, self._camera, settled=True)
-        if source.startswith("csi:") and not self._camera.automatic:
-            element = self._pipeline.get_by_name(CAMERA)
-            element.set_property("aelock", True)
-            element.set_property("awblock", True)
-        elif source.startswith("rtsp") and self._camera.exposure_s is None:
-            return (
-                "exposure, gain, white balance, focus: a network camera is set in its own pages; "
-                "switch its automatics off there, and say camera.exposure_s here",
-            )
-        return ()
+    def lock(self) -> Locks:
+        camera = self._camera
+        if camera.source.startswith("/dev/"):
+            return hold(camera.source, camera, settled=True)
+        if camera.source.startswith("csi:") and not camera.automatic:
+            return hold_argus(self._pipeline.get_by_name(CAMERA), camera)
+        if camera.source.startswith("rtsp") and camera.exposure_s is None:
+            return Locks(unlocked=(NETWORK_CAMERA,))
+        return Locks()
 
     def close(self) -> None:
         self._closed.set()
@@ -279,6 +281,15 @@ def pipeline_for(camera: Camera, gst: Any) -> str:
     check_device(Path(camera.source))
     mjpeg = takes_mjpeg(camera, _device_caps(camera.source, gst), gst)
     return pipeline_text(camera, jetson=jetson, mjpeg=mjpeg)
+
+
+def hold_argus(element: Any, camera: Camera) -> Locks:
+    """Lock automatic exposure and white balance of an nvarguscamerasrc where they are now."""
+    for name in ("aelock", "awblock"):
+        element.set_property(name, True)
+    exposure = "as it was" if camera.exposure_s is None else f"{camera.exposure_s:g} s"
+    gain = "as it was" if camera.gain is None else f"{camera.gain:g}"
+    return Locks((f"exposure {exposure}", f"gain {gain}", "white balance as it was"))
 
 
 def takes_mjpeg(camera: Camera, offered: Any, gst: Any) -> bool:

@@ -155,7 +155,7 @@ class RecoveringCamera:
         self._clock.wait(self._stopping, step.wait_s)
 
     def _lock(self, source: Source) -> None:
-        unlocked = source.lock()
+        unlocked = source.lock().unlocked
         for sentence in unlocked:
             if sentence not in self.unlocked:
                 log.warning("%s: %s", self._watch.name, sentence)

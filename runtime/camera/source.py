@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from failure import Failure
+from runtime.camera.locks import Locks
 from runtime.frame import Frame
 
 _log = logging.getLogger(__name__)
@@ -34,11 +35,10 @@ class Source(Protocol):
     dropped: int
     """Frames left out because their time did not advance, or because they were damaged."""
 
-    def lock(self) -> tuple[str, ...]:
+    def lock(self) -> Locks:
         """Keep the camera from changing exposure, gain, white balance and focus by itself.
 
-        To be called while frames come, once these have settled. Returns sentences on what still
-        changes against the configuration's wish; nothing where all is well.
+        To be called while frames come, once these have settled.
         """
         ...
 
@@ -75,8 +75,8 @@ class BaseSource:
     def close(self) -> None:
         raise NotImplementedError
 
-    def lock(self) -> tuple[str, ...]:
-        return ()
+    def lock(self) -> Locks:
+        return Locks()
 
     def __enter__(self) -> Self:
         return self

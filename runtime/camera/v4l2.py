@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failure import Failure
+from runtime.camera.locks import Locks
 from runtime.camera.source import BaseSource
 from runtime.camera.v4l2_device import check_device, hold
 from runtime.config import Camera
@@ -65,7 +66,7 @@ class V4l2Source(BaseSource):
             if self._advances(t_capture_ns):
                 yield self._frame(t_capture_ns, image)
 
-    def lock(self) -> tuple[str, ...]:
+    def lock(self) -> Locks:
         return hold(self._camera.source, self._camera, settled=True)
 
     def close(self) -> None:

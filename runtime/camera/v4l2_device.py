@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from failure import Failure
+from runtime.camera.locks import Locks
 from runtime.camera.problem import CannotWork
 from runtime.config import Camera
 
@@ -79,59 +80,71 @@ def check_device(path: Path) -> None:
         )
 
 
-def hold(
-    device: str, camera: Camera, *, settled: bool, ioctl: Ioctl = fcntl.ioctl
-) -> tuple[str, ...]:
+def hold(device: str, camera: Camera, *, settled: bool, ioctl: Ioctl = fcntl.ioctl) -> Locks:
     """Set what the configuration says; once ``settled``, hold the rest at what the camera has chosen.
 
-    Returns a sentence for each that could not be held. Nothing is done, and nothing told, where the
-    configuration leaves all to the camera.
+    Nothing is done, and nothing told, where the configuration leaves all to the camera.
     """
+    held: list[str] = []
+    unlocked: list[str] = []
     if camera.automatic:
-        return ()
+        return Locks()
     try:
         with _opened(device, ioctl) as controls:
             # Else the camera may lower its rate in the dark, whatever the exposure.
             controls.set_if_there(EXPOSURE_AUTO_PRIORITY, 0)
-            sentences = [_hold(controls, one, camera, settled) for one in _AUTOMATICS]
+            for one in _AUTOMATICS:
+                wanted = None if one.key is None else getattr(camera, one.key)
+                if wanted is None and not settled:
+                    continue
+                try:
+                    if (value := _hold(controls, one, wanted)) is not None:
+                        held.append(f"{one.name} {value}")
+                except Failure as failure:
+                    unlocked.append(f"{one.name}: {failure}")
+                except OSError as error:
+                    unlocked.append(f"{one.name}: the camera refused to be set ({error.strerror})")
     except OSError as error:
-        return (f"its controls cannot be set ({error.strerror}); exposure and focus may change",)
-    return tuple(one for one in sentences if one is not None)
+        return Locks(
+            unlocked=(f"its controls cannot be set ({error.strerror}); exposure may change",)
+        )
+    return Locks(tuple(held), tuple(unlocked))
 
 
-def _hold(controls: "_Controls", one: _Automatic, camera: Camera, settled: bool) -> str | None:
-    wanted = None if one.key is None else getattr(camera, one.key)
-    if wanted is None and not settled:
-        return None
-    switch, value = controls.range(one.switch), controls.range(one.value)
-    if switch is None and value is None:
+def _hold(controls: "_Controls", one: _Automatic, wanted: float | None) -> str | None:
+    """What it is held at; None where there is nothing that could change.
+
+    Raises Failure (the rest of a sentence) or OSError where it may still change.
+    """
+    switch, limits = controls.range(one.switch), controls.range(one.value)
+    if switch is None and limits is None:
         # A camera without any control of its focus, say, has none that moves.
-        if wanted is not None or one.name == "exposure":
-            return f"{one.name}: the camera has no control of it, and may change it by itself"
-        return None
-    try:
-        target = None if value is None else controls.get(one.value)
-        if wanted is not None:
-            if value is None:
-                return f"{one.name}: the camera lets nobody set it; remove camera.{one.key}"
-            low, high = value
-            target = round(wanted / one.unit)
-            if not low <= target <= high:
-                return (
-                    f"{one.name}: camera.{one.key} = {wanted:g} is beyond the camera's "
-                    f"{low * one.unit:g} to {high * one.unit:g}; it was not set"
-                )
-        if switch is not None:
-            controls.set(one.switch, one.manual)
-        if target is not None:
-            controls.set(one.value, target)
-        if switch is not None and controls.get(one.switch) != one.manual:
-            return f"{one.name}: the camera did not switch its automatic off"
-        if wanted is not None and (found := controls.get(one.value)) != target:
-            return f"{one.name}: the camera chose {found * one.unit:g} instead of {wanted:g}"
-    except OSError as error:
-        return f"{one.name}: the camera refused to be set ({error.strerror})"
-    return None
+        if wanted is None and one.name != "exposure":
+            return None
+        raise Failure("the camera has no control of it, and may change it by itself")
+    value = None if limits is None else controls.get(one.value)
+    if wanted is not None:
+        if limits is None:
+            raise Failure(f"the camera lets nobody set it; remove camera.{one.key}")
+        low, high = limits
+        value = round(wanted / one.unit)
+        if not low <= value <= high:
+            raise Failure(
+                f"camera.{one.key} = {wanted:g} is beyond the camera's {low * one.unit:g} to "
+                f"{high * one.unit:g}; it was not set"
+            )
+    if switch is not None:
+        controls.set(one.switch, one.manual)
+    if value is not None:
+        controls.set(one.value, value)
+    if switch is not None and controls.get(one.switch) != one.manual:
+        raise Failure("the camera did not switch its automatic off")
+    if value is None:
+        return "as it was"
+    found = controls.get(one.value)
+    if wanted is not None and found != value:
+        raise Failure(f"the camera chose {found * one.unit:g} instead of {wanted:g}")
+    return f"{found * one.unit:g}" + (" s" if one.key == "exposure_s" else "")
 
 
 class _Controls:

@@ -38,7 +38,7 @@ class FrameWatch:
     def __init__(self, name: str, counters: CameraCounters, *, frozen_s: float) -> None:
         self.name = name
         self._counters = counters
-        self._frozen_ns = round(frozen_s * 1e9)
+        self._frozen_ns = frozen_s * 1e9
         self._size: tuple[int, int] | None = None
         self._steps_ns: deque[int] = deque(maxlen=_STEPS)
         self._newest_ns: int | None = None

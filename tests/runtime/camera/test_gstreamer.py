@@ -10,7 +10,8 @@ import pytest
 
 from failure import Failure
 from runtime.camera import Source, open_source
-from runtime.camera.pipelines import package_of, pipeline_text, shown
+from runtime.camera.gstreamer import hold_argus, import_gstreamer, takes_mjpeg
+from runtime.camera.pipelines import elements_of, package_of, pipeline_text, shown
 from runtime.config import Camera
 
 # These tests need PyGObject and GStreamer, and fail without them: a silent skip would leave live
@@ -221,3 +222,105 @@ def test_a_missing_pygobject_is_told_with_its_package(monkeypatch: pytest.Monkey
     monkeypatch.setattr(importlib, "import_module", without_gi)
     with pytest.raises(Failure, match="PyGObject, which is not installed: `apt install python3-gi"):
         open_gst("videotestsrc")
+
+
+USB = "/dev/v4l/by-id/usb-Maker_Camera-video-index0"
+START = f'v4l2src name=camera device="{USB}" do-timestamp=true ! '
+UVC_CAPS = (
+    "video/x-raw,format=YUY2,width=640,height=480,framerate={30/1,15/1}; "
+    "video/x-raw,format=YUY2,width=1920,height=1080,framerate=5/1; "
+    "image/jpeg,width=640,height=480,framerate={60/1,30/1}; "
+    "image/jpeg,width=1920,height=1080,framerate=30/1"
+)
+"""What v4l2src says of a usual webcam."""
+
+
+def test_a_usb_pipeline_reads_raw_pictures_or_decodes_where_it_can() -> None:
+    camera = Camera(source=USB, width=640, height=480, rate_hz=30)
+    size = "width=640,height=480,framerate=30/1 ! "
+    nvidia = "nvvidconv ! video/x-raw,format=BGRx ! "
+    for jetson, mjpeg, middle in [
+        (False, False, f"video/x-raw,{size}"),
+        (True, False, f"video/x-raw,{size}{nvidia}"),
+        (False, True, f"image/jpeg,{size}jpegdec ! "),
+        (True, True, f"image/jpeg,{size}nvv4l2decoder mjpeg=1 ! {nvidia}"),
+    ]:
+        assert pipeline_text(camera, jetson=jetson, mjpeg=mjpeg) == START + middle + BGR
+    software = camera.model_copy(update={"format": "mjpeg-software"})
+    assert "jpegdec" in pipeline_text(software, jetson=True, mjpeg=True)
+
+
+@needs_gstreamer
+@pytest.mark.parametrize(
+    ("wanted", "mjpeg"),
+    [
+        ({"width": 640, "height": 480, "rate_hz": 30}, False),
+        ({"width": 640, "height": 480, "rate_hz": 60}, True),
+        ({"width": 1920, "height": 1080, "rate_hz": 30}, True),
+        ({"width": 1920, "height": 1080, "rate_hz": 5}, False),
+        ({}, True),  # raw pictures of full size would come at 5 Hz
+        ({"width": 640, "height": 480, "rate_hz": 30, "format": "mjpeg"}, True),
+        ({"format": "raw"}, False),
+    ],
+)
+def test_a_usb_camera_sends_raw_pictures_where_it_can_at_the_wanted_rate(
+    wanted: dict[str, Any], mjpeg: bool
+) -> None:
+    gst = import_gstreamer().gst
+    offered = gst.Caps.from_string(UVC_CAPS)
+    assert takes_mjpeg(Camera(source=USB, **wanted), offered, gst) is mjpeg
+
+
+@needs_gstreamer
+def test_a_size_or_rate_that_a_usb_camera_does_not_have_is_told() -> None:
+    gst = import_gstreamer().gst
+    offered = gst.Caps.from_string(UVC_CAPS)
+    with pytest.raises(Failure, match=r"offers no image/jpeg,width=800; choose others"):
+        takes_mjpeg(Camera(source=USB, width=800), offered, gst)
+    raw = Camera(source=USB, width=640, height=480, rate_hz=60, format="raw")
+    with pytest.raises(Failure, match=r"it has that in image/jpeg: set camera\.format"):
+        takes_mjpeg(raw, offered, gst)
+
+
+def test_exposure_and_gain_of_a_csi_camera_are_fixed_in_its_pipeline() -> None:
+    start = text("csi:0", exposure_s=0.002, gain=4).split(" ! ")[0]
+    assert start == (
+        "nvarguscamerasrc name=camera sensor-id=0 tnr-mode=0 ee-mode=0 "
+        'exposuretimerange="2000000 2000000" gainrange="4 4" ispdigitalgainrange="1 1"'
+    )
+
+
+def test_argus_locks_what_it_has_chosen() -> None:
+    class Element:
+        def __init__(self) -> None:
+            self.properties: dict[str, object] = {}
+
+        def set_property(self, name: str, value: object) -> None:
+            self.properties[name] = value
+
+    element = Element()
+    locks = hold_argus(element, Camera(source="csi:0", exposure_s=0.002))
+    assert element.properties == {"aelock": True, "awblock": True}
+    assert locks.held == ("exposure 0.002 s", "gain as it was", "white balance as it was")
+    assert locks.unlocked == ()
+
+
+def test_the_elements_of_a_pipeline_are_found_in_its_text() -> None:
+    rtsp = 'rtspsrc location="rtsp://h/a ! b" protocols=tcp ! application/x-rtp, media=video ! '
+    assert elements_of(f"{rtsp}decodebin ! tee name=t t. ! fakesink") == (
+        "rtspsrc",
+        "decodebin",
+        "tee",
+        "fakesink",
+    )
+
+
+@needs_gstreamer
+def test_frames_whose_time_stands_still_are_a_failure() -> None:
+    stuck = "videotestsrc is-live=true ! video/x-raw,framerate=50/1 ! identity single-segment=true"
+    with open_gst(f"{stuck} name=same", timeout_s=0.5) as source:
+        times: list[int] = []
+        source._time_ns = lambda _: 7  # type: ignore[attr-defined]
+        with pytest.raises(Failure, match=r"no frame for 0\.5 s after 1 frames \(\d+ came whose"):
+            times.extend(frame.t_capture_ns for frame in source.frames())
+    assert times == [7]

@@ -15,6 +15,7 @@ import pytest
 
 from failure import Failure
 from runtime.camera import v4l2_device
+from runtime.camera.locks import Locks
 from runtime.camera.v4l2_device import check_device, hold
 from runtime.config import Camera
 
@@ -74,7 +75,7 @@ class UvcCamera:
         return 0
 
 
-def held(uvc: UvcCamera, *, settled: bool = True, **wanted: Any) -> tuple[str, ...]:
+def held(uvc: UvcCamera, *, settled: bool = True, **wanted: Any) -> Locks:
     return hold(NODE, Camera(source=NODE, **wanted), settled=settled, ioctl=uvc)
 
 
@@ -85,7 +86,8 @@ def test_the_numbers_are_those_of_the_kernels_headers() -> None:
 
 def test_what_is_configured_is_set_at_once_and_the_rest_is_left_to_settle() -> None:
     uvc = UvcCamera()
-    assert held(uvc, settled=False, exposure_s=0.002, focus=5) == ()
+    locks = held(uvc, settled=False, exposure_s=0.002, focus=5)
+    assert locks == (("exposure 0.002 s", "focus 5"), ())
     assert uvc.controls[0x009A0901].value == 1, "manual"
     assert uvc.controls[0x009A0902].value == 20
     assert uvc.controls[0x009A0903].value == 0, "the rate stays in the dark"
@@ -95,7 +97,9 @@ def test_what_is_configured_is_set_at_once_and_the_rest_is_left_to_settle() -> N
 
 def test_what_has_settled_is_held_at_what_the_camera_chose() -> None:
     uvc = UvcCamera()
-    assert held(uvc) == ()
+    locks = held(uvc)
+    assert locks.held == ("exposure 0.025 s", "gain 64", "white balance 4000", "focus 30")
+    assert locks.unlocked == ()
     assert all(uvc.off(switch) for switch in (0x009A0901, 0x0098090C, 0x009A090C))
     values = {key: control.value for key, control in uvc.controls.items()}
     assert (values[0x009A0902], values[0x0098091A], values[0x009A090A]) == (250, 4000, 30)
@@ -103,13 +107,13 @@ def test_what_has_settled_is_held_at_what_the_camera_chose() -> None:
 
 def test_automatic_leaves_all_as_it_is() -> None:
     uvc = UvcCamera()
-    assert held(uvc, automatic=True) == ()
+    assert held(uvc, automatic=True) == Locks()
     assert uvc == UvcCamera()
 
 
 def test_a_value_beyond_the_cameras_range_is_told_and_not_set() -> None:
     uvc = UvcCamera()
-    [told] = held(uvc, settled=False, exposure_s=0.5)
+    [told] = held(uvc, settled=False, exposure_s=0.5).unlocked
     assert told.startswith(
         "exposure: camera.exposure_s = 0.5 is beyond the camera's 0.0003 to 0.2047"
     )
@@ -118,9 +122,9 @@ def test_a_value_beyond_the_cameras_range_is_told_and_not_set() -> None:
 
 def test_a_camera_without_control_of_its_exposure_is_told_and_one_of_fixed_focus_is_not() -> None:
     uvc = UvcCamera({0x00980913: Control(0, 255, 64)})
-    [told] = held(uvc)
+    [told] = held(uvc).unlocked
     assert told.startswith("exposure: the camera has no control of it")
-    told = "; ".join(held(uvc, exposure_s=0.002, focus=5))
+    told = "; ".join(held(uvc, exposure_s=0.002, focus=5).unlocked)
     assert "focus: the camera has no control of it" in told
 
 
@@ -134,7 +138,7 @@ def test_a_camera_that_refuses_or_pretends_is_told() -> None:
                 raise OSError(errno.EIO, "Input/output error")
             return super().__call__(handle, request, buffer)
 
-    told = held(Stubborn())
+    told = held(Stubborn()).unlocked
     assert told == (
         "exposure: the camera refused to be set (Permission denied)",
         "white balance: the camera refused to be set (Input/output error)",
@@ -142,9 +146,9 @@ def test_a_camera_that_refuses_or_pretends_is_told() -> None:
 
 
 def test_what_is_no_camera_is_told_with_what_the_kernel_says() -> None:
-    [told] = hold(NODE, Camera(source=NODE), settled=True, ioctl=fcntl.ioctl)
+    [told] = hold(NODE, Camera(source=NODE), settled=True, ioctl=fcntl.ioctl).unlocked
     assert told.startswith("exposure: the camera has no control of it")
-    [told] = hold("/dev/none", Camera(source="/dev/none"), settled=True)
+    [told] = hold("/dev/none", Camera(source="/dev/none"), settled=True).unlocked
     assert told.startswith("its controls cannot be set (No such file or directory)")
 
 
