@@ -76,6 +76,11 @@ class Camera(Section):
         True, title="Play a file at its own rate", description="false: as fast as possible."
     )
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Wanted width and height, where both are given."""
+        return None if self.width is None or self.height is None else (self.width, self.height)
+
     @model_validator(mode="after")
     def _held_or_automatic(self) -> "Camera":
         held = [key for key in ("exposure_s", "gain", "focus") if getattr(self, key) is not None]

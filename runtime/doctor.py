@@ -112,7 +112,7 @@ def _examine_pipeline(config: Config, found: CameraFindings) -> None:
 
 def _watch(config: Config, found: CameraFindings, seconds: float) -> None:
     counters = CameraCounters()
-    watch = FrameWatch(found.source, counters, frozen_s=math.inf)
+    watch = FrameWatch(found.source, counters, frozen_s=math.inf, size=config.camera.size)
     times_ns: list[int] = []
     limits = config.recovery
     with open_source(

@@ -57,7 +57,12 @@ class RecoveringCamera:
         self._recovery = recovery
         self._clock = clock or Clock()
         self._ladder = Ladder(recovery, csi=camera.source.startswith("csi:"))
-        self._watch = FrameWatch(shown(camera.source), self.counters, frozen_s=recovery.frozen_s)
+        self._watch = FrameWatch(
+            shown(camera.source),
+            self.counters,
+            frozen_s=recovery.frozen_s,
+            size=camera.size,
+        )
         self._stopping = threading.Event()
         self._source: Source | None = None
         self._good_s = 0.0
@@ -140,7 +145,8 @@ class RecoveringCamera:
     def _climb(self, failure: Failure) -> None:
         """Take the next rung. Raises Failure at the end of the ladder."""
         now_s = self._clock.now_s()
-        self.problem = failure
+        # Its traceback would keep what has failed, sockets and all, for as long as it is remembered.
+        self.problem = failure.with_traceback(None)
         self._failed_s = now_s if self._failed_s is None else self._failed_s
         step = self._ladder.failed(now_s)
         if step is None:

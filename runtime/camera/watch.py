@@ -33,13 +33,23 @@ class CameraCounters:
 
 
 class FrameWatch:
-    """Watches one camera's frames, for one thread. The first frame says which size is right."""
+    """Watches one camera's frames, for one thread.
 
-    def __init__(self, name: str, counters: CameraCounters, *, frozen_s: float) -> None:
+    The right size (width, height) is the one given, or else the first frame's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        counters: CameraCounters,
+        *,
+        frozen_s: float,
+        size: tuple[int, int] | None = None,
+    ) -> None:
         self.name = name
         self._counters = counters
         self._frozen_ns = frozen_s * 1e9
-        self._size: tuple[int, int] | None = None
+        self._size = size
         self._steps_ns: deque[int] = deque(maxlen=_STEPS)
         self._newest_ns: int | None = None
         self._picture: NDArray[np.uint8] | None = None
@@ -54,7 +64,7 @@ class FrameWatch:
         """The frame, marked if it repeats the one before.
 
         Raises:
-            Resized: it has another size than the first.
+            Resized: it has another size than the right one.
             Frozen: nothing has changed for ``frozen_s``.
         """
         size = (frame.image.shape[1], frame.image.shape[0])
@@ -63,9 +73,8 @@ class FrameWatch:
             self._counters.other_size += 1
             (width, height), (is_width, is_height) = self._size, size
             raise Resized(
-                f"{self.name}: the picture is {is_width}x{is_height} px now and was {width}x{height} "
-                "px, which regions and scale are for; set the camera back, or restart with regions "
-                "for the new size"
+                f"{self.name}: the picture is {is_width}x{is_height} px, and regions and scale are for "
+                f"{width}x{height} px; set the camera back, or restart with regions for the new size"
             )
         now_ns = frame.t_capture_ns
         if self._newest_ns is None:

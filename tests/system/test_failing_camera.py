@@ -15,12 +15,13 @@ import pytest
 from broker import Listener, Mosquitto, wait_until
 from http_camera import MOVES_HZ, MOVES_PX, RATE_HZ, HttpCamera, film
 
-import runtime.camera.recovery
 from failure import Failure
 from runtime.assembly import assembled
-from runtime.camera.recovery import ARGUS_REQUEST, Clock, RecoveringCamera
+from runtime.camera.gstreamer import GStreamerSource
+from runtime.camera.locks import Locks
+from runtime.camera.recovery import Clock
 from runtime.camera.watch import FrameWatch
-from runtime.config import Camera, Config, Recovery
+from runtime.config import Config
 from runtime.daemon import Daemon
 from runtime.messages import AlertMessage, State, Telemetry
 
@@ -168,7 +169,11 @@ def well_again(camera: HttpCamera) -> None:
         (silence, "offline", "no frame for 3 s after"),
         (garbage, "offline", "jpegdec"),
         (one_picture, "frozen", "every frame shows the same picture since 4.0 s"),
-        (another_size, "resized", "the picture is 96x80 px now and was 64x64 px"),
+        (
+            another_size,
+            "resized",
+            "the picture is 96x80 px, and regions and scale are for 64x64 px",
+        ),
     ],
 )
 def test_a_failure_is_told_within_three_seconds_and_mends_itself(
@@ -200,8 +205,10 @@ def test_a_failure_is_told_within_three_seconds_and_mends_itself(
 
 
 def test_a_camera_that_never_starts_is_told_and_measured_once_it_does(
-    camera: HttpCamera, watch: Watch
+    camera: HttpCamera, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    locks = Locks(unlocked=("focus: the camera refused to be set",))
+    monkeypatch.setattr(GStreamerSource, "lock", lambda _: locks)
     camera.unplug()
     began_s = time.monotonic()
     one = watch()
@@ -211,6 +218,7 @@ def test_a_camera_that_never_starts_is_told_and_measured_once_it_does(
     one.told("offline", "end")
     wait_until(one.measures, "it measures", 20)
     unpolluted(one.telemetry())
+    assert one.states[-1].unlocked == locks.unlocked
 
 
 def test_half_the_rate_is_told_and_spectra_begin_anew(camera: HttpCamera, watch: Watch) -> None:
@@ -280,25 +288,3 @@ def test_a_camera_that_stays_away_for_too_long_ends_the_process_with_an_error(
     assert isinstance(one.failure, Failure)
     assert "given up after 2 s of attempts (recovery.give_up_after_s)" in str(one.failure)
     assert "\n" not in str(one.failure)
-
-
-def test_argus_is_asked_to_restart_through_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-
-    def stuck(*_: Any, **__: Any) -> Any:
-        raise Failure("csi:0: the session is stuck")
-
-    monkeypatch.setattr(runtime.camera.recovery, "open_source", stuck)
-
-    class Instant(Ahead):
-        def wait(self, ended: threading.Event, seconds: float) -> None:
-            assert not ended.is_set()
-            self.by_s += seconds
-
-    one = RecoveringCamera(Camera(source="csi:0"), Recovery(), clock=Instant())
-    with pytest.raises(Failure, match="the session is stuck; given up"):
-        list(one.frames())
-    assert (tmp_path / ARGUS_REQUEST).read_text() == "csi:0\n"
-    assert 6 * 3600 / 700 < one.counters.argus_restarts <= 6 * 3600 / 600

@@ -77,7 +77,7 @@ def test_darkness_may_repeat() -> None:
 def test_another_size_is_told_until_the_first_one_returns_even_after_opening_again() -> None:
     one = watch()
     one.see(Frame(0, 0, picture()))
-    with pytest.raises(Resized, match="80x48 px now and was 64x48 px"):
+    with pytest.raises(Resized, match="is 80x48 px, and regions and scale are for 64x48 px"):
         one.see(Frame(1, STEP_NS, picture(80)))
     one.opened()
     with pytest.raises(Resized):
@@ -85,3 +85,9 @@ def test_another_size_is_told_until_the_first_one_returns_even_after_opening_aga
     back = Frame(1, 3 * STEP_NS, picture())
     assert one.see(back) is back
     assert counters(one).other_size == 2
+
+
+def test_a_wanted_size_is_right_from_the_first_frame() -> None:
+    one = FrameWatch("camera", CameraCounters(), frozen_s=1.0, size=(80, 48))
+    with pytest.raises(Resized, match="is 64x48 px"):
+        one.see(Frame(0, 0, picture()))
