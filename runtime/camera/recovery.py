@@ -29,6 +29,8 @@ ARGUS_REQUEST = "restart-argus"
 LOCK_AFTER_NS = 2_000_000_000
 """What the camera sets by itself (exposure, gain, ...) has settled then, and is locked."""
 
+NEVER_NS = 2**63 - 1
+
 
 class Clock:
     """Steady time, and waiting in it; a test brings its own."""
@@ -66,6 +68,7 @@ class RecoveringCamera:
         self._stopping = threading.Event()
         self._source: Source | None = None
         self._good_s = 0.0
+        self._lock_at_ns: int | None = None
         self._failed_s: float | None = None
 
     def frames(self) -> Generator[Frame, None, None]:
@@ -102,21 +105,19 @@ class RecoveringCamera:
             self._source = source
             log.info("%s: opened", source.description)
             self._watch.opened()
-            self._good_s = self._clock.now_s()
-            lock_at_ns: int | None = None
-            for frame in source.frames():
-                if self._stopping.is_set():
-                    return
-                seen = self._seen(frame) if source.live else frame
-                if seen is None:
-                    continue
+            self._good_s, self._lock_at_ns = self._clock.now_s(), None
+            try:
+                for frame in source.frames():
+                    if self._stopping.is_set():
+                        return
+                    counters.not_advancing = left_out + source.dropped
+                    if not source.live:
+                        yield frame
+                    elif (seen := self._seen(frame)) is not None:
+                        self._lock_once_settled(source, frame.t_capture_ns)
+                        yield seen
+            finally:
                 counters.not_advancing = left_out + source.dropped
-                if lock_at_ns is None:
-                    lock_at_ns = frame.t_capture_ns + LOCK_AFTER_NS
-                elif 0 < lock_at_ns <= frame.t_capture_ns:
-                    self._lock(source)
-                    lock_at_ns = 0
-                yield seen
 
     def _seen(self, frame: Frame) -> Frame | None:
         """The frame, if it can be used; a wrong size may mend itself for ``silent_s``."""
@@ -160,7 +161,12 @@ class RecoveringCamera:
         self.counters.reopened += 1
         self._clock.wait(self._stopping, step.wait_s)
 
-    def _lock(self, source: Source) -> None:
+    def _lock_once_settled(self, source: Source, now_ns: int) -> None:
+        if self._lock_at_ns is None:
+            self._lock_at_ns = now_ns + LOCK_AFTER_NS
+        if now_ns < self._lock_at_ns:
+            return
+        self._lock_at_ns = NEVER_NS
         unlocked = source.lock().unlocked
         for sentence in unlocked:
             if sentence not in self.unlocked:

@@ -19,7 +19,7 @@ _MOST_LOST = 0.05  # share of frames that may be missing or unusable
 _MOST_BLURRED = 0.1  # share of an amplitude that exposure may take away
 _FEWEST_STEPS = 16
 
-_WATCHED_STEPS = 16
+_WATCHED_STEPS = 32
 _OTHER_RATE = 1.1  # a step longer or shorter by this factor is another rate
 
 

@@ -3,6 +3,7 @@ import math
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -353,6 +354,33 @@ def without_frames(
     return [measurement.wait(waited_s, problem) for waited_s in np.arange(from_s, to_s, 0.2)]
 
 
+def test_a_camera_that_never_starts_is_told_and_remembered() -> None:
+    measurement = Measurement(config())
+    began_s = time.monotonic()
+    silent = without_frames(measurement, 0.0, 4.0, Failure("camera: not there"))
+    [offline] = judged_alerts(silent)
+    assert (offline.rule, offline.type, offline.reason) == ("offline", "new", "camera: not there")
+    assert offline.t_s - began_s < 3.5, "on the clock that live frames have"
+    kept = measurement.kept()
+    assert kept is not None
+    assert "offline" in [one.identity.rule for one in kept[1]]
+    from_ns = time.monotonic_ns() + 5 * 10**9
+    frames = [replace(one, t_capture_ns=from_ns + one.t_capture_ns) for one in still(7.0)]
+    [end] = judged_alerts([measurement.process(frame) for frame in frames])
+    assert (end.event_id, end.type) == (offline.event_id, "end")
+
+
+def test_a_repeated_picture_is_no_measurement() -> None:
+    measurement = Measurement(config())
+    frames = list(still(4.0))
+    for frame in frames[:60]:
+        measurement.process(frame)
+    repeated = [replace(one, image=frames[59].image, repeated=True) for one in frames[60:]]
+    [displacement] = [measurement.process(one) for one in repeated][-1].displacements
+    assert (displacement.x_px, displacement.y_px, displacement.valid) == (None, None, False)
+    assert str(displacement.reason).startswith("repeated: ")
+
+
 def test_a_camera_that_falls_silent_is_told_and_not_its_rules_one_by_one() -> None:
     rule = Alert(name="sway", quantity="displacement_rms_px", raise_above=9, missing_after_s=10)
     measurement = Measurement(config(alerts=(rule,)))
@@ -506,3 +534,15 @@ def test_without_its_reference_a_region_is_missing_and_says_why() -> None:
     assert (lost.region, lost.value) == ("girder", None)
     assert lost.reason is not None
     assert lost.reason.startswith(why)
+
+
+def test_a_spectrum_never_mixes_two_rates() -> None:
+    fast = at_rate(moving(burst(8.0, 0.0, 8.0)), 30.0)
+    # The same motion, of which every other picture comes.
+    slow = [one for one in at_rate(moving(burst(8.0, 0.0, 8.0)), 30.0, 8.0) if one.index % 2 == 0]
+    results = measured(config(), [*fast, *slow])
+    for telemetry in (one for result in results for one in result.telemetry):
+        assert not any("changed" in warning for warning in telemetry.warnings)
+    last = results[-1 - results[::-1].index(next(one for one in results[::-1] if one.telemetry))]
+    assert last.telemetry[0].rate_hz == pytest.approx(15.0, rel=0.01)
+    assert last.telemetry[0].dominant_hz == pytest.approx(BURST_HZ, rel=0.02)

@@ -190,6 +190,15 @@ def test_nobody_is_asked_where_there_is_no_runtime_folder(
     assert caplog.text.count("sudo systemctl restart nvargus-daemon") == 1
 
 
+def test_frames_left_out_are_counted_across_openings(monkeypatch: pytest.MonkeyPatch) -> None:
+    films = Films(monkeypatch, [64] * 5, [64] * 5, [64] * 2)
+    one = films.camera()
+    for number, _ in enumerate(islice(one.frames(), 11)):
+        if number in (3, 4, 8):
+            films.opened[-1].dropped += 1
+    assert one.counters.not_advancing == 3
+
+
 @needs_gstreamer
 def test_opening_again_and_again_leaves_nothing_behind() -> None:
     source = "gst: videotestsrc is-live=true num-buffers=2 ! video/x-raw,framerate=100/1"
