@@ -174,12 +174,12 @@ class RecoveringCamera:
         self.unlocked = unlocked
 
     def _request_argus_restart(self) -> None:
-        """Ask systemd/tremorscope-argus.path, which watches this file, without any privilege."""
+        """Ask systemd/tremorscope-argus@.path, which watches this file, without any privilege."""
         folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
         if not folder:
             log.warning(
                 "NVIDIA's camera service may hang; restart it with `sudo systemctl restart "
-                "nvargus-daemon` (under systemd, tremorscope-argus.path does so)"
+                "nvargus-daemon` (under systemd, tremorscope-argus@.path does so)"
             )
             return
         try:
