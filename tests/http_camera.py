@@ -18,9 +18,9 @@ LOOP = 60
 _BOUNDARY = "tremor"
 
 
-def film(width: int = 64, height: int = 64) -> list[bytes]:
+def film(width: int = 64, height: int = 64, *, moves_px: float = MOVES_PX) -> list[bytes]:
     """JPEGs of a noisy scene that moves sideways at MOVES_HZ, one for each of RATE_HZ."""
-    x_px = MOVES_PX * np.sin(2 * np.pi * MOVES_HZ * np.arange(LOOP) / RATE_HZ)
+    x_px = moves_px * np.sin(2 * np.pi * MOVES_HZ * np.arange(LOOP) / RATE_HZ)
     scene = Scene(width, height)
     frames = render(scene, x_px, np.zeros(LOOP), rate_hz=RATE_HZ, seed=4)
     quality = [cv2.IMWRITE_JPEG_QUALITY, 98]
