@@ -11,7 +11,7 @@ import numpy as np
 
 from failure import Failure
 from runtime.camera import is_file, open_source
-from runtime.camera.pipelines import elements_of, shown
+from runtime.camera.pipelines import elements_of, how_to_get, shown
 from runtime.camera.recovery import LOCK_AFTER_NS
 from runtime.camera.watch import CameraCounters, FrameWatch
 from runtime.config import Config
@@ -98,7 +98,7 @@ def examine_camera(config: Config, *, seconds: float = 5.0) -> CameraFindings:
 
 
 def _examine_pipeline(config: Config, found: CameraFindings) -> None:
-    from runtime.camera.gstreamer import how_to_get, import_gstreamer, pipeline_for
+    from runtime.camera.gstreamer import import_gstreamer, pipeline_for
 
     gst = import_gstreamer().gst
     text = pipeline_for(config.camera, gst)

@@ -1,6 +1,7 @@
 """Fixtures that tests of several folders share."""
 
 import gc
+import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,3 +42,16 @@ def listen(mosquitto: Mosquitto) -> Iterator[Callable[..., Listener]]:
     yield make
     for listener in listeners:
         listener.close()
+
+
+@pytest.fixture
+def _without_gstreamer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which PyGObject is not installed."""
+    original = importlib.import_module
+
+    def without_gi(name: str) -> Any:
+        if name == "gi":
+            raise ModuleNotFoundError(name)
+        return original(name)
+
+    monkeypatch.setattr(importlib, "import_module", without_gi)

@@ -8,7 +8,6 @@ import importlib
 import re
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from time import monotonic, monotonic_ns
 from typing import Any, NamedTuple
 
@@ -16,30 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failure import Failure
-from runtime.camera.locks import Locks
-from runtime.camera.pipelines import (
-    CAMERA,
-    MJPEG,
-    RAW,
-    package_of,
-    pipeline_text,
-    shown,
-    wanted_caps,
-)
+from runtime.camera.locks import NETWORK_CAMERA, Locks, hold_argus
+from runtime.camera.pipelines import CAMERA, how_to_get, pipeline_text, shown
 from runtime.camera.problem import CannotWork
 from runtime.camera.source import BaseSource
-from runtime.camera.v4l2_device import check_device, hold
+from runtime.camera.usb import sends_mjpeg
+from runtime.camera.v4l2_device import hold
 from runtime.config import Camera
 from runtime.frame import Frame
 
 _SLICE_S = 0.1
 """How often a wait for a frame looks for errors and for ``close``."""
-
-
-NETWORK_CAMERA = (
-    "exposure, gain, white balance, focus: a network camera is set in its own pages; switch its "
-    "automatics off there, and say camera.exposure_s here"
-)
 
 
 class Libraries(NamedTuple):
@@ -278,60 +264,7 @@ def pipeline_for(camera: Camera, gst: Any) -> str:
     jetson = gst.ElementFactory.find("nvvidconv") is not None
     if not camera.source.startswith("/dev/"):
         return pipeline_text(camera, jetson=jetson)
-    check_device(Path(camera.source))
-    mjpeg = takes_mjpeg(camera, _device_caps(camera.source, gst), gst)
-    return pipeline_text(camera, jetson=jetson, mjpeg=mjpeg)
-
-
-def hold_argus(element: Any, camera: Camera) -> Locks:
-    """Lock automatic exposure and white balance of an nvarguscamerasrc where they are now."""
-    for name in ("aelock", "awblock"):
-        element.set_property(name, True)
-    exposure = "as it was" if camera.exposure_s is None else f"{camera.exposure_s:g} s"
-    gain = "as it was" if camera.gain is None else f"{camera.gain:g}"
-    return Locks((f"exposure {exposure}", f"gain {gain}", "white balance as it was"))
-
-
-def takes_mjpeg(camera: Camera, offered: Any, gst: Any) -> bool:
-    """Whether a USB camera that offers these caps is to send MJPEG; see ``camera.format``.
-
-    Raises:
-        Failure: it offers nothing of the wanted kind, size and rate.
-    """
-    has = {
-        kind: offered.can_intersect(gst.Caps.from_string(wanted_caps(kind, camera)))
-        for kind in (RAW, MJPEG)
-    }
-    # Without a wanted rate, raw pictures would be few: USB carries full HD at 5 frames a second.
-    raw = has[RAW] and (camera.rate_hz is not None or not has[MJPEG])
-    if camera.format != "auto":
-        raw = camera.format == "raw"
-    kind = RAW if raw else MJPEG
-    if not has[kind]:
-        other = MJPEG if raw else RAW
-        mend = f"it has that in {other}: set camera.format" if has[other] else "choose others"
-        raise Failure(
-            f"{camera.source}: offers no {wanted_caps(kind, camera)}; {mend} "
-            f"(`v4l2-ctl --list-formats-ext -d {camera.source}` lists all)"
-        )
-    return not raw
-
-
-def _device_caps(device: str, gst: Any) -> Any:
-    element = gst.ElementFactory.make("v4l2src")
-    if element is None:
-        raise CannotWork(f"{device}: GStreamer has no element v4l2src; {how_to_get('v4l2src')}")
-    element.set_property("device", device)
-    try:
-        if element.set_state(gst.State.READY) == gst.StateChangeReturn.FAILURE:
-            raise Failure(
-                f"{device}: cannot be opened as a camera; another program may hold it "
-                f"(`fuser {device}` tells), or it is the metadata twin of a camera, whose number is "
-                "one lower"
-            )
-        return element.get_static_pad("src").query_caps(None)
-    finally:
-        element.set_state(gst.State.NULL)
+    return pipeline_text(camera, jetson=jetson, mjpeg=sends_mjpeg(camera, gst))
 
 
 def import_gstreamer() -> Libraries:
@@ -369,13 +302,3 @@ def _iterate(gst: Any, iterator: Any) -> Iterator[Any]:
             return
         else:
             yield element
-
-
-def how_to_get(element: str) -> str:
-    """How to install a GStreamer element; ends a sentence."""
-    package = package_of(element)
-    if package is None:
-        return f"`gst-inspect-1.0 {element}` tells whether it is there, once it is installed"
-    if package.startswith("nvidia"):
-        return f"it comes with JetPack on a Jetson: `apt install {package}`"
-    return f"`apt install {package}`"

@@ -136,3 +136,13 @@ def package_of(element: str) -> str | None:
         if element in elements.split():
             return package
     return None
+
+
+def how_to_get(element: str) -> str:
+    """How to install a GStreamer element; ends a sentence."""
+    package = package_of(element)
+    if package is None:
+        return f"`gst-inspect-1.0 {element}` tells whether it is there, once it is installed"
+    if package.startswith("nvidia"):
+        return f"it comes with JetPack on a Jetson: `apt install {package}`"
+    return f"`apt install {package}`"

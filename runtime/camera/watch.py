@@ -27,7 +27,7 @@ class CameraCounters:
     not_advancing: int = 0
     """Frames whose time was not later than the one before: left out."""
     other_size: int = 0
-    """Frames of another size than the first: left out."""
+    """Frames of another size than the right one: left out."""
     argus_restarts: int = 0
     """Requested restarts of NVIDIA's camera service."""
 

@@ -1,4 +1,3 @@
-import importlib
 from time import monotonic_ns
 from typing import Any
 
@@ -116,17 +115,8 @@ def test_a_device_in_use_is_told(double: type[Double]) -> None:
         V4l2Source(Camera(source=DEVICE))
 
 
-def test_opencv_reads_a_device_where_gstreamer_is_not_installed(
-    double: type[Double], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = importlib.import_module
-
-    def without_gi(name: str) -> Any:
-        if name == "gi":
-            raise ModuleNotFoundError(name)
-        return original(name)
-
-    monkeypatch.setattr(importlib, "import_module", without_gi)
+@pytest.mark.usefixtures("_without_gstreamer")
+def test_opencv_reads_a_device_where_gstreamer_is_not_installed(double: type[Double]) -> None:
     with open_source(Camera(source=DEVICE)) as source:
         assert isinstance(source, V4l2Source)
         assert isinstance(source._capture, double)
