@@ -10,7 +10,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +20,23 @@ from failure import Failure
 from runtime.alert_config import notices
 from runtime.alert_memory import AlertMemory
 from runtime.camera import is_file, open_source
+from runtime.camera.pipelines import shown as without_password
 from runtime.camera.source import Source
 from runtime.config import Config
+from runtime.controls import Controls
 from runtime.evidence import EvidenceRecorder
+from runtime.evidence.inbox import Sampled, Shot
 from runtime.frame import Frame
+from runtime.handover import Newest
+from runtime.latency import Latency, Pace
 from runtime.magnification import Magnifier
 from runtime.measurement import Measured, Measurement
+from runtime.messages import utc_text
 from runtime.mqtt import Publisher
+from runtime.snapshot import Frames, Latencies, Snapshot, Waiting
 from runtime.suppressed_record import SuppressedRecord
 from runtime.telling import Raised, Telling
+from runtime.told import Told
 
 log = logging.getLogger(__name__)
 
@@ -52,29 +61,16 @@ class Counters:
     reopened: int = 0
 
 
-@dataclass(slots=True)
-class _Newest:
-    """Room for one frame; a newer one takes the place of one that nobody fetched."""
+@dataclass(frozen=True, slots=True)
+class _Stations:
+    """From capture to each station, as ``Latencies`` names them; each written by one thread."""
 
-    _frame: Frame | None = None
-    _changed: threading.Condition = field(default_factory=threading.Condition)
-
-    def put(self, frame: Frame) -> None:
-        with self._changed:
-            self._frame = frame
-            self._changed.notify()
-
-    def get(self, timeout_s: float) -> Frame | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None, timeout_s)
-            frame, self._frame = self._frame, None
-            return frame
-
-    def look(self, timeout_s: float) -> Frame | None:
-        """The frame that waits, which stays there."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None, timeout_s)
-            return self._frame
+    arrived: Latency = field(default_factory=Latency)
+    measured: Latency = field(default_factory=Latency)
+    judged: Latency = field(default_factory=Latency)
+    published: Latency = field(default_factory=Latency)
+    magnified: Latency = field(default_factory=Latency)
+    shown: Latency = field(default_factory=Latency)
 
 
 class Daemon:
@@ -83,6 +79,8 @@ class Daemon:
     ``shown`` gets every magnified picture in the magnifying thread, ``raised`` every alert message in
     the measuring thread. ``memory`` lets alerts outlive this process; ``record`` takes what was not
     raised; ``evidence`` keeps what was seen and measured around an alert.
+
+    ``controls``, ``told``, ``snapshot`` and ``acknowledge`` are for any thread.
     """
 
     def __init__(
@@ -98,8 +96,10 @@ class Daemon:
         evidence: EvidenceRecorder | None = None,
     ) -> None:
         self.counters = Counters()
+        self.controls = Controls(config.magnification) if magnifier is None else magnifier.controls
         self._config = config
         self._magnifier = magnifier
+        self._publisher = publisher
         self._shown = shown
         self._evidence = evidence
         self._telling = Telling(
@@ -115,7 +115,12 @@ class Daemon:
         self._acknowledged: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._camera_problem: str | None = None
         self._to_measure: queue.Queue[Frame | None] = queue.Queue(QUEUE_FRAMES)
-        self._to_magnify = _Newest()
+        self._to_magnify = Newest()
+        self._stations = _Stations()
+        self._captures, self._magnifies = Pace(), Pace()
+        self._started_ns = time.monotonic_ns()
+        # Files that are played as fast as possible have times of their own.
+        self._has_clock = config.camera.real_time or not is_file(config.camera.source)
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
         self._source: Source | None = None
@@ -160,6 +165,51 @@ class Daemon:
         """Alerts that would have been raised since the start, and were not."""
         return self._telling.suppressed
 
+    @property
+    def told(self) -> Told:
+        """Open alerts, and the newest ten minutes of telemetry."""
+        return self._telling.told
+
+    def snapshot(self) -> Snapshot:
+        """Everything that can be told of this moment. It takes some milliseconds: not for each frame."""
+        now_ns = time.monotonic_ns()
+        counters, evidence, stations = self.counters, self._evidence, self._stations
+        delivery = None
+        if self._publisher is not None:
+            with suppress(Failure):  # of an outbox that cannot be read; the publisher tells it
+                delivery = self._publisher.counts()
+        return Snapshot(
+            name=self._config.name,
+            time_utc=utc_text(time.time()),
+            running_s=(now_ns - self._started_ns) / 1e9,
+            source=without_password(self._config.camera.source),
+            engine=None if self._magnifier is None else self._magnifier.description,
+            picture_px=self.controls.picture_px,
+            frame_age_s=self._captures.age_s(now_ns),
+            camera_hz=self._captures.rate_hz(now_ns),
+            magnified_hz=self._magnifies.rate_hz(now_ns),
+            camera_problem=self._camera_problem,
+            health=self.told.problems,
+            frames=Frames(**asdict(counters), not_magnified=self._to_magnify.overtaken),
+            waiting=Waiting(
+                frames_to_measure=self._to_measure.qsize(),
+                most_frames_to_measure=QUEUE_FRAMES,
+                pictures_to_keep=0 if evidence is None else evidence.pictures.waiting(Shot),
+                lost_pictures=0 if evidence is None else evidence.pictures.lost[Shot],
+                lost_samples=0 if evidence is None else evidence.events.lost[Sampled],
+            ),
+            latencies=Latencies(
+                **{name: getattr(stations, name).spread() for name in Latencies.model_fields}
+            ),
+            magnification=self.controls.settings,
+            open_alerts=self.told.open_alerts(),
+            suppressed=self.suppressed,
+            telemetry=self.told.newest(),
+            delivery=delivery,
+            evidence=None if evidence is None else evidence.counters,
+            evidence_problem=None if evidence is None else evidence.problem,
+        )
+
     def acknowledge(self, event_id: str) -> None:
         """A person has seen this alert; may be called from any thread. An unknown one is logged."""
         self._acknowledged.put(event_id)
@@ -194,6 +244,9 @@ class Daemon:
 
     def _hand_over(self, frame: Frame) -> None:
         self.counters.captured += 1
+        self._captures.add(time.monotonic_ns())
+        self._passed(self._stations.arrived, frame)
+        self.controls.picture_is((frame.image.shape[1], frame.image.shape[0]))
         if self._evidence is not None:
             self._evidence.see(frame)
         self._to_magnify.put(frame)
@@ -236,13 +289,17 @@ class Daemon:
             if frame is None:
                 break
             waited_from_s = time.monotonic()
-            self._telling.tell(self._measurement.process(frame), self._measurement)
+            measured = self._measurement.process(frame)
+            self._passed(self._stations.measured, frame, self._measurement.t_measured_ns)
+            if measured.judged:
+                self._passed(self._stations.judged, frame)
+            self._telling.tell(measured, self._measurement)
+            if measured.alerts or measured.telemetry:
+                self._passed(self._stations.published, frame)
             self.counters.measured += 1
             self._acknowledge()
             if time.monotonic() > tell_at:
-                log.info("%s", self.counters)
-                if self._evidence is not None:
-                    log.info("%s", self._evidence.counters)
+                log.info("%s", self.snapshot().line())
                 tell_at += TELL_EVERY_S
         self._telling.finish(self._measurement)
 
@@ -271,10 +328,17 @@ class Daemon:
                 continue
             picture = self._magnifier.process(frame, self._to_magnify.look)
             self.counters.magnified += 1
+            self._magnifies.add(time.monotonic_ns())
+            self._passed(self._stations.magnified, frame)
             if self._evidence is not None:
                 self._evidence.see_magnified(frame, picture)
             if self._shown is not None:
                 self._shown(frame, picture)
+                self._passed(self._stations.shown, frame)
+
+    def _passed(self, station: Latency, frame: Frame, t_ns: int | None = None) -> None:
+        if self._has_clock:
+            station.add((time.monotonic_ns() if t_ns is None else t_ns) - frame.t_capture_ns)
 
     def _guard(self, station: Callable[[], None]) -> None:
         """A station that fails stops the daemon; nothing runs on with a part missing."""

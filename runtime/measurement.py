@@ -52,6 +52,8 @@ class Measurement:
     def __init__(self, config: Config, remembered: Remembered | None = None) -> None:
         self.scales: dict[str, Scale | None] = {}
         """Millimetres per pixel of each region, once the first frame has told the picture's size."""
+        self.t_measured_ns = 0
+        """When the newest frame's displacements were there, on CLOCK_MONOTONIC."""
         self._regions = config.regions
         names = [region.name for region in config.regions]
         vibration = config.vibration
@@ -117,6 +119,7 @@ class Measurement:
     def process(self, frame: Frame) -> Measured:
         """Measure one frame."""
         displacements = self._meter.measure(frame)
+        self.t_measured_ns = time.monotonic_ns()
         if not self.scales:
             height_px, width_px = frame.image.shape[:2]
             self.scales = {one.name: scale_of(one, (width_px, height_px)) for one in self._regions}
@@ -125,7 +128,6 @@ class Measurement:
             self._collected[displacement.region].add(displacement)
         self.health.look(frame)
         now_ns = self._newest_ns = frame.t_capture_ns
-        judged = Measured(displacements)
         reports = _is_due(self._reported_ns, now_ns, self._report_every_ns)
         judges = _is_due(self._judged_ns, now_ns, JUDGE_EVERY_NS)
         if not (reports or judges):
@@ -170,7 +172,7 @@ class Measurement:
         for condition in self._conditions():
             if condition.told is not None and condition.told.event_id == event_id:
                 step = condition.acknowledge()
-                return () if step is None else _messages([step])
+                return () if step is None else (message_of(step),)
         known = ", ".join(step.event_id for step in self.open_alerts()) or "none"
         raise Failure(f"no open alert has the event_id {event_id}; open are: {known}")
 
@@ -212,7 +214,8 @@ class Measurement:
                 step = replace(step, dominant_hz=None if fresh is None else fresh.frequency_hz)
             steps.append(step)
         recorded = [_record(one) for one in (*suppressed, *judged.suppressed)]
-        return Measured(tuple(displacements), (), _messages(steps), tuple(recorded), judged=True)
+        alerts = tuple(message_of(step) for step in steps)
+        return Measured(tuple(displacements), (), alerts, tuple(recorded), judged=True)
 
     def _reading(self, name: str, levels: Levels) -> Readings:
         report, shift = self._reports.get(name), self._shifts.get(name)
@@ -256,9 +259,9 @@ class Measurement:
         }
 
 
-def _messages(steps: Sequence[AlertStep]) -> tuple[AlertMessage, ...]:
-    time_utc = utc_text(time.time())
-    return tuple(AlertMessage(time_utc=time_utc, **asdict(step)) for step in steps)
+def message_of(step: AlertStep) -> AlertMessage:
+    """What is told of a step now."""
+    return AlertMessage(time_utc=utc_text(time.time()), **asdict(step))
 
 
 def _record(step: SuppressedStep) -> SuppressedAlert:

@@ -75,6 +75,10 @@ class Inbox:
             self._closed = True
             self._changed.notify()
 
+    def waiting(self, kind: type) -> int:
+        """How many of a kind have not been fetched."""
+        return self._waiting[kind]
+
     @property
     def done(self) -> bool:
         """Closed, and everything was fetched."""

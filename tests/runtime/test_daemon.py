@@ -50,6 +50,7 @@ class Engine:
     """Gives pictures back as they are, after a ``hook`` of the test's."""
 
     description = "engine of a test"
+    size_px: tuple[int, int] | None = None
 
     def __init__(self, hook: Callable[[], object] = lambda: None) -> None:
         self._hook = hook
