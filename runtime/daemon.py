@@ -5,6 +5,7 @@ the magnifying thread gets the newest frame whenever it is free. Neither waits f
 nothing waits for the network: the publisher has threads and an outbox of its own.
 """
 
+import json
 import logging
 import queue
 import threading
@@ -33,6 +34,7 @@ from runtime.magnification import Magnifier
 from runtime.measurement import Measured, Measurement
 from runtime.messages import utc_text
 from runtime.mqtt import Publisher
+from runtime.remote import Remote
 from runtime.snapshot import Frames, Latencies, Snapshot, Waiting
 from runtime.suppressed_record import SuppressedRecord
 from runtime.telling import Raised, Telling
@@ -110,6 +112,9 @@ class Daemon:
             evidence=evidence,
             raised=raised,
         )
+        if publisher is not None:
+            publisher.serve(Remote(self.controls, self.acknowledge).answer)
+            self.controls.tell(publisher.tell_controls)
         self._remembered = None if memory is None else memory.load()
         self._measurement = Measurement(config, self._remembered)
         self._acknowledged: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -211,7 +216,16 @@ class Daemon:
         )
 
     def acknowledge(self, event_id: str) -> None:
-        """A person has seen this alert; may be called from any thread. An unknown one is logged."""
+        """A person has seen this alert; may be called from any thread.
+
+        Raises Failure when no open alert has this ``event_id``.
+        """
+        known = [alert.event_id for alert in self.told.open_alerts()]
+        if event_id not in known:
+            raise Failure(
+                f"no open alert has the event_id {json.dumps(event_id[:64])}; open are: "
+                f"{', '.join(known) or 'none'}"
+            )
         self._acknowledged.put(event_id)
 
     def _capture(self) -> None:
