@@ -105,8 +105,14 @@ def regions(
 
 @app.command()
 def capture(
-    source: Annotated[str, typer.Argument(help="As camera.source in a configuration.")],
     out: Annotated[Path, typer.Option(help="New folder for the frames.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(help="As camera.source in a configuration, when there is none yet."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration, whose camera and masks are used.")
+    ] = None,
     minutes: Annotated[
         float,
         typer.Option(min=0.1, help="How long to look through a camera; a file is read whole."),
@@ -120,9 +126,19 @@ def capture(
 
     Kept are short runs of consecutive frames with light and motion that differ most from each other.
     """
+    from runtime.camera import is_file
     from runtime.capture import capture_into
+    from runtime.config import Camera
+    from runtime.config_file import load
 
-    capture_into(out, source, minutes=minutes, runs=runs, frames_per_run=frames_per_run)
+    if (source is None) == (config is None):
+        raise Failure("tremorscope capture needs a source, or --config of one; give one of the two")
+    if config is not None:
+        camera = load(config).camera
+    else:
+        named = str(source)
+        camera = Camera(source=str(Path(named).expanduser()) if is_file(named) else named)
+    capture_into(out, camera, minutes=minutes, runs=runs, frames_per_run=frames_per_run)
 
 
 @app.command()

@@ -110,7 +110,7 @@ class Controls:
 def check_area(area: Rectangle | None, picture_px: Size) -> None:
     """Raises Failure when an area does not lie in a picture."""
     width, height = picture_px
-    if area is not None and (area.x + area.width > width or area.y + area.height > height):
+    if area is not None and not area.lies_in(width, height):
         raise Failure(
             f"magnification.area ({area.width}x{area.height} px at {area.x},{area.y}) does not "
             f"lie in the picture of {width}x{height} px; move it or make it smaller"

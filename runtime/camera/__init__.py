@@ -36,4 +36,4 @@ def open_source(camera: Camera, *, timeout_s: float = 5.0) -> Source:
         return V4l2Source(camera)
     from runtime.camera.video_file import VideoFile
 
-    return VideoFile(Path(camera.source), real_time=camera.real_time)
+    return VideoFile(Path(camera.source), real_time=camera.real_time, mask=camera.mask)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failure import Failure
+from runtime.camera.gst_buffer import bytes_of
 from runtime.camera.pipelines import package_of, pipeline_text, shown
 from runtime.camera.source import BaseSource
 from runtime.config import Camera
@@ -46,7 +47,7 @@ class GStreamerSource(BaseSource):
             Failure: GStreamer or one of its elements is not installed, the pipeline is not valid,
                 its source cannot be opened, or it got nowhere within ``timeout_s``.
         """
-        super().__init__(shown(camera.source))
+        super().__init__(shown(camera.source), mask=camera.mask)
         self._timeout_s = timeout_s
         self._closed = threading.Event()
         self._using = threading.Lock()  # the pipeline must not be taken down inside a call
@@ -192,12 +193,11 @@ class GStreamerSource(BaseSource):
         stride, offset = info.stride[0], info.offset[0]
         if meta is not None:  # the buffer's own layout, where it differs from the caps' default
             stride, offset = meta.stride[0], meta.offset[0]
-        pixels = np.frombuffer(buffer.extract_dup(0, buffer.get_size()), np.uint8)
+        pixels = bytes_of(buffer)
         return np.lib.stride_tricks.as_strided(
             pixels[offset : offset + stride * (info.height - 1) + 3 * info.width],
             (info.height, info.width, 3),
             (stride, 3, 1),
-            writeable=False,
         )
 
     def _failure(self) -> Failure | None:
