@@ -14,9 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from failure import Failure
 from runtime.alert_config import notices
 from runtime.alert_memory import AlertMemory
@@ -30,7 +27,7 @@ from runtime.evidence.inbox import Sampled, Shot
 from runtime.frame import Frame
 from runtime.handover import Newest
 from runtime.latency import Latency, Pace
-from runtime.magnification import Magnifier
+from runtime.magnification import Magnified, Magnifier
 from runtime.measurement import Measured, Measurement
 from runtime.messages import utc_text
 from runtime.mqtt import Publisher
@@ -48,7 +45,7 @@ LONGEST_WAIT_S = 30.0
 LONGEST_DEAF_S = 0.25
 TELL_EVERY_S = 60.0
 
-Shown = Callable[[Frame, NDArray[np.uint8]], None]
+Shown = Callable[[Magnified], None]
 
 
 @dataclass(slots=True)
@@ -78,7 +75,7 @@ class _Stations:
 class Daemon:
     """Runs one camera until it is stopped or, for a file, until it ends.
 
-    ``shown`` gets every magnified picture in the magnifying thread, ``raised`` every alert message in
+    ``shown`` gets everything magnified in the magnifying thread, ``raised`` every alert message in
     the measuring thread. ``memory`` lets alerts outlive this process; ``record`` takes what was not
     raised; ``evidence`` keeps what was seen and measured around an alert.
 
@@ -340,14 +337,14 @@ class Daemon:
             frame = self._to_magnify.get(timeout_s=0.2)
             if frame is None:
                 continue
-            picture = self._magnifier.process(frame, self._to_magnify.look)
+            magnified = self._magnifier.process(frame, self._to_magnify.look)
             self.counters.magnified += 1
             self._magnifies.add(time.monotonic_ns())
             self._passed(self._stations.magnified, frame)
             if self._evidence is not None:
-                self._evidence.see_magnified(frame, picture)
+                self._evidence.see_magnified(magnified)
             if self._shown is not None:
-                self._shown(frame, picture)
+                self._shown(magnified)
                 self._passed(self._stations.shown, frame)
 
     def _passed(self, station: Latency, frame: Frame, t_ns: int | None = None) -> None:

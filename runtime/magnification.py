@@ -9,6 +9,8 @@ import cmath
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +60,25 @@ def _response(follow: Follow, frequency_hz: float, step_s: float) -> complex:
     return fast / (1 - (1 - fast) * delay) - slow * delay / (1 - (1 - slow) * delay)
 
 
+@dataclass(frozen=True)
+class Magnified:
+    """A frame, the part of it that went through the network, and with what settings it did."""
+
+    frame: Frame
+    part: NDArray[np.uint8]
+    settings: Magnification
+
+    @cached_property
+    def picture(self) -> NDArray[np.uint8]:
+        """As large as the frame. Only where an area is set it is put together, when it is asked for."""
+        area = self.settings.area
+        if area is None:
+            return self.part
+        whole = self.frame.image.copy()
+        _part(whole, area)[...] = self.part
+        return whole
+
+
 class Magnifier:
     """Magnifies frames in the order they are given, all of them or some.
 
@@ -86,8 +107,8 @@ class Magnifier:
 
     def process(
         self, frame: Frame, coming: Callable[[float], Frame | None] | None = None
-    ) -> NDArray[np.uint8]:
-        """The magnified picture, as large as the frame's.
+    ) -> Magnified:
+        """Magnify a frame.
 
         ``coming`` waits so many seconds at most for the frame that will probably be next: an engine may
         fetch it while it computes.
@@ -106,11 +127,7 @@ class Magnifier:
             follow, gain = filter_for(settings, step_s)
         following = None if coming is None else _parts(coming, area)
         shown = self._engine.step(_part(image, area), gain, follow, following)
-        if area is None:
-            return shown
-        whole = image.copy()
-        _part(whole, area)[...] = shown
-        return whole
+        return Magnified(frame, shown, settings)
 
     def _warn_of_rate(self, settings: Magnification, step_s: float) -> None:
         high_hz = settings.high_hz

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from calibration.scale import Scale
 from runtime.camera.video_file import VideoFacts, VideoFile
-from runtime.clips import clip_writer, side_by_side
+from runtime.clips import clip_writer, magnified_label, side_by_side
 from runtime.config import Camera, Config
 from runtime.displacement import LEARNED_PICTURES
 from runtime.magnification import Magnifier
@@ -131,7 +131,7 @@ def replay(
     measurement = Measurement(config)
     histories = [RegionHistory(region.name) for region in config.regions]
     alerts: list[AlertMessage] = []
-    label = f"magnified x{config.magnification.gain:g}"
+    label = magnified_label(config.magnification.gain)
     with VideoFile(video, real_time=False, mask=mask) as first_pictures:
         for frame in islice(first_pictures.frames(), LEARNED_PICTURES):
             measurement.learn(frame)
@@ -156,7 +156,7 @@ def replay(
                 history.telemetry.append(telemetry)
             first = frame.image if first is None else first
             if magnifier is not None and clip is not None:
-                picture = magnifier.process(frame)
+                picture = magnifier.process(frame).picture
                 if write is None:
                     rate_hz = min(source.nominal_rate_hz or 30.0, FASTEST_CLIP_HZ)
                     write = stack.enter_context(clip_writer(clip, rate_hz))

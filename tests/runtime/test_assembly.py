@@ -1,5 +1,6 @@
 """What is put together from a configuration, and what alerts leave behind on the disk."""
 
+import json
 import sys
 import threading
 from collections.abc import Callable
@@ -45,6 +46,15 @@ def test_an_alert_leaves_evidence_of_raw_beside_magnified(tmp_path: Path) -> Non
     assert picture.shape == (64, 128, 3)
     with av.open(str(event / "clip.mp4")) as clip:
         assert clip.streams.video[0].width == 128
+
+
+def test_evidence_tells_the_magnification_that_held(tmp_path: Path) -> None:
+    with assembled(config(tmp_path)) as daemon:
+        daemon.controls.change({"gain": 50, "mode": "dynamic"})
+        daemon.run()
+    [event] = (tmp_path / "state" / "camera" / "events").iterdir()
+    told = json.loads((event / "event.json").read_text())["settings"]["config"]["magnification"]
+    assert (told["gain"], told["mode"]) == (50, "dynamic")
 
 
 def test_evidence_can_be_switched_off_and_lie_elsewhere(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from daemons import (
     in_thread,
     needs_gstreamer,
 )
-from numpy.typing import NDArray
 from videos import burst, moving, write_video
 
 import runtime.daemon
@@ -28,20 +27,21 @@ from failure import Failure
 from runtime.config import Alert, Health, Region
 from runtime.daemon import Daemon
 from runtime.frame import Frame
+from runtime.magnification import Magnified
 from runtime.measurement import Measurement
 from runtime.messages import AlertMessage, SuppressedAlert
 from runtime.suppressed_record import SuppressedRecord
 
 
 def test_what_is_shown_is_the_frame_and_its_magnified_picture(video: Path) -> None:
-    shown: list[tuple[Frame, NDArray[np.uint8]]] = []
+    shown: list[Magnified] = []
     settings = config(video, real_time=True)
-    daemon(settings, Engine(), shown=lambda *both: shown.append(both)).run()
+    daemon(settings, Engine(), shown=shown.append).run()
     assert len(shown) > 10
-    indices = [frame.index for frame, _ in shown]
+    indices = [one.frame.index for one in shown]
     assert indices == sorted(set(indices))
-    for frame, picture in shown:
-        np.testing.assert_array_equal(picture, frame.image)
+    for one in shown:
+        np.testing.assert_array_equal(one.picture, one.frame.image)
 
 
 def test_alerts_are_handed_over_as_they_are_raised(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_an_engine_sees_the_next_frame_coming_and_a_newer_one_overtakes_it(video
             seen.append(engine.coming(0.0))
 
     engine = Engine(look)
-    one = daemon(config(video), engine, shown=lambda frame, _: shown.append(frame.index))
+    one = daemon(config(video), engine, shown=lambda one: shown.append(one.frame.index))
     frames = [Frame(number, number * 10**7, picture) for number, picture in enumerate(PICTURES)]
     magnify = threading.Thread(target=one._magnify, name="magnify")
     one._to_magnify.put(frames[0])
@@ -107,7 +107,7 @@ def test_a_slow_engine_skips_frames_and_the_measurement_misses_none(
         config(video),
         magnifier=Magnifier(Magnification(), Engine(lambda: all_measured.wait(30))),
         publisher=None,
-        shown=lambda frame, _: shown.append(frame.index),
+        shown=lambda one: shown.append(one.frame.index),
     )
     one.run()
     assert all_measured.is_set()

@@ -173,7 +173,7 @@ def test_without_an_area_the_engine_gets_and_gives_the_whole_picture() -> None:
     magnifier = Magnifier(settings, engine)
     for t_s in (10.0, 10.04):
         now = frame(t_s)
-        np.testing.assert_array_equal(magnifier.process(now), 255 - now.image)
+        np.testing.assert_array_equal(magnifier.process(now).picture, 255 - now.image)
     follow, gain = filter_for(settings, 0.04)
     assert engine.knobs() == [*PRIMED, (gain, follow)]
     assert magnifier.description == "recorder"
@@ -186,7 +186,7 @@ def test_only_the_area_goes_through_the_engine() -> None:
     now = frame(0.0)
     expected = now.image.copy()
     expected[11:20, 7:27] = 255 - expected[11:20, 7:27]
-    np.testing.assert_array_equal(magnifier.process(now), expected)
+    np.testing.assert_array_equal(magnifier.process(now).picture, expected)
     image = engine.calls[1][0]
     np.testing.assert_array_equal(image, now.image[11:20, 7:27])
 
@@ -282,7 +282,7 @@ def test_a_frame_that_is_begun_is_finished_with_what_held_then() -> None:
         return following
 
     now = frame(0.0)
-    np.testing.assert_array_equal(magnifier.process(now, turned), 255 - now.image)
+    np.testing.assert_array_equal(magnifier.process(now, turned).picture, 255 - now.image)
     assert engine.seen is not None
     assert engine.seen.shape == following.image.shape
 
@@ -329,7 +329,7 @@ def test_the_real_engine_takes_every_change_between_two_frames() -> None:
         magnifier.controls.change(change)
         for step in range(2):
             now = frame((2 * number + step) * 0.04)
-            assert magnifier.process(now).shape == now.image.shape
+            assert magnifier.process(now).picture.shape == now.image.shape
 
 
 GAIN = 20.0
@@ -345,7 +345,7 @@ def magnified_sample(area: Rectangle) -> Iterator[Frame]:
     settings = band(1, 5, GAIN).model_copy(update={"area": area})
     magnifier = Magnifier(settings, OnnxRuntimeEngine(SHIPPED, threads=1))
     for now in sample_frames(4.3, 7.5):
-        shown = magnifier.process(now)
+        shown = magnifier.process(now).picture
         if now.t_capture_ns >= 5e9:
             yield Frame(now.index, now.t_capture_ns, shown)
 

@@ -95,7 +95,7 @@ def test_what_is_shown_and_what_is_kept_of_an_alert_is_masked(tmp_path: Path) ->
     config = parse(settings(tmp_path), tmp_path / "bridge.toml")
     shown: list[NDArray[np.uint8]] = []
     with assembled(config) as daemon:
-        daemon._shown = lambda _, picture: shown.append(picture)
+        daemon._shown = lambda one: shown.append(one.picture)
         daemon.run()
     assert shown
     for picture in shown:
