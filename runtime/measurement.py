@@ -91,6 +91,7 @@ class Measurement:
         self._rules = AlertRules(
             config.alerts, [one for one in names if one not in self._references]
         )
+        self._judges_motion = any(rule.needs_motion for rule in config.alerts)
         self._profiles = [rule for rule in config.alerts if rule.profile is not None]
         self._collected = {
             name: RegionReadings(
@@ -135,7 +136,7 @@ class Measurement:
         if reports:
             self._reported_ns = now_ns
             self._report(now_ns)
-        levels = self._levels()
+        levels = self._levels(motion=reports or self._judges_motion)
         judged = Measured(displacements)
         if judges:
             self._judged_ns = now_ns
@@ -226,9 +227,10 @@ class Measurement:
         }
         return self._collected[name].now(levels, self.scales[name], others)
 
-    def _levels(self) -> dict[str, Levels]:
+    def _levels(self, *, motion: bool) -> dict[str, Levels]:
         scales = [self.scales[name] for name in self._windows]
-        levels = VibrationWindow.levels_together(list(self._windows.values()), scales)
+        windows = list(self._windows.values())
+        levels = VibrationWindow.levels_together(windows, scales, motion=motion)
         return dict(zip(self._windows, levels, strict=True))
 
     def _report(self, now_ns: int) -> None:

@@ -225,9 +225,7 @@ def _wander_hz(time_s: Floats, moved_px: Floats, tone_hz: float, noise: float) -
     turned = window * moved_px * np.exp(-2j * np.pi * tone_hz * time_s)
     phasors = 2 * np.add.reduceat(turned, starts) / np.add.reduceat(window, starts)
     phase = np.unwrap(np.angle(phasors))
-    at = np.arange(parts)
-    line = np.polyval(np.polyfit(at, phase, 1), at)
-    scatter = float(np.square(phase - line).mean())
+    scatter = float(np.square(phase - record.line_of(phase)).mean())
     # Each phase has a variance of 2 v / (samples x amplitude^2), half as much again by the window, and
     # the line takes two of them.
     amplitude2 = float(np.median(np.square(np.abs(phasors))))

@@ -100,11 +100,15 @@ class VibrationWindow:
 
     @staticmethod
     def levels_together(
-        windows: Sequence["VibrationWindow"], scales: Sequence[Scale | None]
+        windows: Sequence["VibrationWindow"],
+        scales: Sequence[Scale | None],
+        *,
+        motion: bool = True,
     ) -> list[Levels]:
         """What ``levels`` says of each window, faster, for windows of one camera.
 
-        They have the same settings and got the same frames.
+        They have the same settings and got the same frames. Without ``motion``, there is no peak to peak,
+        velocity and acceleration.
         """
         if not windows:
             return []
@@ -119,6 +123,7 @@ class VibrationWindow:
             level_s=one._level_s,
             low_hz=one._low_hz,
             high_hz=one._high_hz,
+            motion=motion,
         )
 
     def record(self) -> tuple[Floats, Floats]:

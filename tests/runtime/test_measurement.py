@@ -422,7 +422,7 @@ def test_telemetry_tells_the_share_of_every_limit(
 ) -> None:
     levels = Levels(0.1, 0.2, 3.0, ppv_mm_s=6.0, ppv_hz=8.0)
     monkeypatch.setattr(
-        VibrationWindow, "levels_together", lambda windows, _: [levels for _ in windows]
+        VibrationWindow, "levels_together", lambda windows, _, **__: [levels for _ in windows]
     )
     rule = Alert.model_validate(
         {"name": "dwellings", "profile": "din4150-3-line2", "raise_after_s": 0.2}
