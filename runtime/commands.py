@@ -29,10 +29,9 @@ def demo(
 
 
 @app.command()
-def run(config: ConfigFile) -> None:
+def run(context: typer.Context, config: ConfigFile) -> None:
     """Run the daemon: camera, magnification, measurement, alerts over MQTT."""
     import faulthandler
-    import logging
     import signal
     import sys
 
@@ -41,8 +40,9 @@ def run(config: ConfigFile) -> None:
     faulthandler.enable()  # a daemon that a watchdog ends with SIGABRT tells where its threads were
     loaded = load(config)  # a mistake in it is told before the stations take seconds to import
     from runtime.assembly import assembled
+    from runtime.logs import set_up_logs
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    set_up_logs(debug=bool(context.find_root().params.get("debug")))
     ending = (signal.SIGINT, signal.SIGTERM)
     for number in ending:  # before there is a daemon: leave, and let what was begun say goodbye
         signal.signal(number, lambda *_: sys.exit(0))
