@@ -260,7 +260,8 @@ class Daemon:
         self.controls.picture_is((frame.image.shape[1], frame.image.shape[0]))
         if self._evidence is not None:
             self._evidence.see(frame)
-        self._to_magnify.put(frame)
+        if self._magnifier is not None:
+            self._to_magnify.put(frame)
         self._put_for_measuring(frame)
 
     def _put_for_measuring(self, frame: Frame | None) -> None:

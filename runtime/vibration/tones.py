@@ -26,6 +26,7 @@ _NEAR = 6.0  # resolvable frequencies to both sides that tell the noise of a ton
 _FEWEST_PARTS, _MOST_PARTS = 4, 16  # of the record, whose phases tell whether a tone wanders
 _WANDERS = 3.0  # times the phases' expected variance: a sinusoid in white noise hardly reaches it
 _RIDGE = 1e-13  # of a normal equation's diagonal
+_LEAST_PX = 1e-9  # of a record that a frozen camera leaves, where only rounding is left to find
 _STEPS, _LAST_STEPS = 1, 3  # of Gauss and Newton, after each further tone and at the end
 
 
@@ -143,6 +144,8 @@ def tones_of(
     best = _fitted(time_s, moved_px, np.zeros(0), 0)
     avoided_hz: list[float] = []
     while len(best.tones_hz) < MOST_TONES:
+        if not np.any(np.abs(best.residual_px) > _LEAST_PX):
+            break
         power = spectrum.power(best.residual_px)
         near = [*best.tones_hz, *avoided_hz]
         peak_hz = _highest_peak(spectrum.frequency_hz, power, length_s, false_alarm, near)
