@@ -158,22 +158,29 @@ def validate(config: Annotated[Path, typer.Argument(help="Configuration, a TOML 
 @app.command()
 def schema(
     message: Annotated[
-        str, typer.Argument(help="config, state, telemetry, shape, alert or suppressed.")
+        str,
+        typer.Argument(
+            help="config, state, telemetry, shape, alert, suppressed, controls, reply or snapshot."
+        ),
     ] = "config",
 ) -> None:
     """Print the JSON Schema of the configuration or of an MQTT message."""
     from pydantic import BaseModel
 
+    from runtime import messages
     from runtime.config import Config
-    from runtime.messages import AlertMessage, ModeShape, State, SuppressedAlert, Telemetry
+    from runtime.snapshot import Snapshot
 
     models: dict[str, type[BaseModel]] = {
         "config": Config,
-        "state": State,
-        "telemetry": Telemetry,
-        "shape": ModeShape,
-        "alert": AlertMessage,
-        "suppressed": SuppressedAlert,
+        "state": messages.State,
+        "telemetry": messages.Telemetry,
+        "shape": messages.ModeShape,
+        "alert": messages.AlertMessage,
+        "suppressed": messages.SuppressedAlert,
+        "controls": messages.Present,
+        "reply": messages.Reply,
+        "snapshot": Snapshot,
     }
     if message not in models:
         raise Failure(f'"{message}" has no schema; choose from: {", ".join(models)}')
