@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from failure import Failure
 from runtime.alert_config import notices
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 QUEUE_FRAMES = 32
 """Frames that may wait for the measurement; at full HD that is 200 MB."""
+MOST_ACKNOWLEDGED = 100
 LONGEST_WAIT_S = 30.0
 LONGEST_DEAF_S = 0.25
 TELL_EVERY_S = 60.0
@@ -109,12 +110,9 @@ class Daemon:
             evidence=evidence,
             raised=raised,
         )
-        if publisher is not None:
-            publisher.serve(Remote(self.controls, self.acknowledge).answer)
-            self.controls.tell(publisher.tell_controls)
         self._remembered = None if memory is None else memory.load()
         self._measurement = Measurement(config, self._remembered)
-        self._acknowledged: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._acknowledged: queue.Queue[str] = queue.Queue(MOST_ACKNOWLEDGED)
         self._camera_problem: str | None = None
         self._to_measure: queue.Queue[Frame | None] = queue.Queue(QUEUE_FRAMES)
         self._to_magnify = Newest()
@@ -126,6 +124,9 @@ class Daemon:
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
         self._source: Source | None = None
+        if publisher is not None:  # which may have a connection, and commands, by now
+            publisher.serve(Remote(self.controls, self.acknowledge).answer)
+            self.controls.tell(publisher.tell_controls)
 
     def run(self) -> None:
         """Run to the end. Raises what made a station fail; the others are stopped first.
@@ -141,12 +142,16 @@ class Daemon:
             self._evidence.start([one.told.event_id for one in kept if one.told is not None])
         for thread in threads:
             thread.start()
+        tell_at = time.monotonic() + TELL_EVERY_S
         # The measurement finishes what it was given; the eye has seen enough by then.
         while capture.is_alive() or measure.is_alive():
             # Python calls signal handlers in this thread alone, and not before it runs again: a
             # signal that the kernel gives to another thread does not end a join.
             capture.join(LONGEST_DEAF_S)
             measure.join(LONGEST_DEAF_S)
+            if time.monotonic() > tell_at:
+                log.info("%s", self.snapshot().line())
+                tell_at += TELL_EVERY_S
         self.stop()
         for thread in threads:
             thread.join()
@@ -192,7 +197,14 @@ class Daemon:
             magnified_hz=self._magnifies.rate_hz(now_ns),
             camera_problem=self._camera_problem,
             health=self.told.problems,
-            frames=Frames(**asdict(counters), not_magnified=self._to_magnify.overtaken),
+            frames=Frames(
+                captured=counters.captured,
+                measured=counters.measured,
+                not_measured=counters.not_measured,
+                magnified=counters.magnified,
+                not_magnified=self._to_magnify.overtaken,
+                reopened=counters.reopened,
+            ),
             waiting=Waiting(
                 frames_to_measure=self._to_measure.qsize(),
                 most_frames_to_measure=QUEUE_FRAMES,
@@ -215,7 +227,7 @@ class Daemon:
     def acknowledge(self, event_id: str) -> None:
         """A person has seen this alert; may be called from any thread.
 
-        Raises Failure when no open alert has this ``event_id``.
+        Raises Failure when no open alert has this ``event_id``, or too many wait.
         """
         known = [alert.event_id for alert in self.told.open_alerts()]
         if event_id not in known:
@@ -223,7 +235,12 @@ class Daemon:
                 f"no open alert has the event_id {json.dumps(event_id[:64])}; open are: "
                 f"{', '.join(known) or 'none'}"
             )
-        self._acknowledged.put(event_id)
+        try:
+            self._acknowledged.put_nowait(event_id)
+        except queue.Full:
+            raise Failure(
+                f"{MOST_ACKNOWLEDGED} acknowledgements wait for the measurement; try again later"
+            ) from None
 
     def _capture(self) -> None:
         try:
@@ -285,7 +302,6 @@ class Daemon:
                 )
 
     def _measure(self) -> None:
-        tell_at = time.monotonic() + TELL_EVERY_S
         waited_from_s = time.monotonic()
         for notice in notices(self._config.alerts, None):
             log.warning("%s", notice)
@@ -310,9 +326,6 @@ class Daemon:
                 self._passed(self._stations.published, frame)
             self.counters.measured += 1
             self._acknowledge()
-            if time.monotonic() > tell_at:
-                log.info("%s", self.snapshot().line())
-                tell_at += TELL_EVERY_S
         self._telling.finish(self._measurement)
 
     def _wait(self, waited_s: float) -> None:
