@@ -51,7 +51,13 @@ def assembled(config: Config, *, clock: Clock | None = None) -> Iterator[Daemon]
             publisher.start()
             stack.callback(publisher.close, FLUSH_S)
         folder = config.storage.folder(config.name)
-        engine = None if magnifier is None else magnifier.description
+        evidence = None
+        if config.evidence.enabled:
+            evidence = EvidenceRecorder(
+                config,
+                engine=None if magnifier is None else magnifier.description,
+                controls=None if magnifier is None else magnifier.controls,
+            )
         yield Daemon(
             config,
             magnifier=magnifier,
@@ -62,5 +68,5 @@ def assembled(config: Config, *, clock: Clock | None = None) -> Iterator[Daemon]
             if is_file(config.camera.source)
             else AlertMemory(folder / "alerts.json", config.name),
             record=SuppressedRecord(folder / "suppressed.jsonl"),
-            evidence=EvidenceRecorder(config, engine=engine) if config.evidence.enabled else None,
+            evidence=evidence,
         )

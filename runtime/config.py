@@ -28,6 +28,19 @@ class Rectangle(Section):
     width: int = Field(ge=8, title="Width (px)")
     height: int = Field(ge=8, title="Height (px)")
 
+    def overlaps(self, other: "Rectangle") -> bool:
+        """Whether they have a pixel in common."""
+        return (
+            self.x < other.x + other.width
+            and other.x < self.x + self.width
+            and self.y < other.y + other.height
+            and other.y < self.y + self.height
+        )
+
+    def lies_in(self, width: int, height: int) -> bool:
+        """Whether it lies wholly in a picture of this size."""
+        return self.x + self.width <= width and self.y + self.height <= height
+
 
 class Camera(Section):
     """Where frames come from."""
@@ -74,6 +87,12 @@ class Camera(Section):
     )
     real_time: bool = Field(
         True, title="Play a file at its own rate", description="false: as fast as possible."
+    )
+    mask: tuple[Rectangle, ...] = Field(
+        (),
+        title="Parts of the picture that nobody may see",
+        description="They are black before anything is measured, shown or stored. They must lie in the "
+        "picture, and not on a region.",
     )
 
     @property
@@ -261,6 +280,17 @@ class Config(Section):
                 "every region is a reference, so nothing is measured; add a region on the structure, "
                 "or remove reference = true"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_measured_under_a_mask(self) -> "Config":
+        for number, mask in enumerate(self.camera.mask):
+            for region in self.regions:
+                if mask.overlaps(region):
+                    raise ValueError(
+                        f'region "{region.name}" lies partly under camera.mask[{number}], where every '
+                        "picture is black; move one of the two"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from runtime.measurement import Measured, Measurement
 from runtime.messages import AlertMessage
 from runtime.mqtt import Publisher
 from runtime.suppressed_record import SuppressedRecord
+from runtime.told import Told
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ class Telling:
         """``unlocked`` says what the camera may still change by itself."""
         self.suppressed = 0
         """Alerts that were not raised since the start."""
+        self.told = Told()
+        """What those who ask are told."""
         self._publisher, self._memory, self._record = publisher, memory, record
         self._evidence, self._raised = evidence, raised
         self._unlocked = unlocked
@@ -86,13 +89,16 @@ class Telling:
                 self._record.add(suppressed)
         for telemetry in measured.telemetry:
             self._tell_rate(telemetry.rate_hz)
+            self.told.telemetry(telemetry)
             if self._publisher is not None:
                 self._publisher.publish_telemetry(telemetry)
         for shape in measured.shapes:
             if self._publisher is not None:
                 self._publisher.publish_telemetry(shape)
         if measured.judged:
-            self._announce(measurement.health.problems())
+            problems = measurement.health.problems()
+            self.told.judged(problems, measurement.open_alerts())
+            self._announce(problems)
 
     def finish(self, measurement: Measurement) -> None:
         """The daemon ends: the next one goes on from here, hold times included."""
@@ -118,6 +124,7 @@ class Telling:
             *(alert.quantity, _rounded(alert.value), alert.threshold),
             "" if alert.reason is None else f": {alert.reason}",
         )
+        self.told.alert(alert)
         if self._publisher is not None:
             self._publisher.publish_alert(alert)
         if self._evidence is not None:

@@ -47,4 +47,4 @@ def open_source(
         return GStreamerSource(camera, timeout_s=timeout_s, first_timeout_s=first_timeout_s)
     from runtime.camera.video_file import VideoFile
 
-    return VideoFile(Path(camera.source), real_time=camera.real_time)
+    return VideoFile(Path(camera.source), real_time=camera.real_time, mask=camera.mask)

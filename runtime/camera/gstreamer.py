@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failure import Failure
+from runtime.camera.gst_buffer import bytes_of
 from runtime.camera.locks import NETWORK_CAMERA, Locks, hold_argus
 from runtime.camera.pipelines import CAMERA, how_to_get, pipeline_text, shown
 from runtime.camera.problem import CannotWork
@@ -55,7 +56,7 @@ class GStreamerSource(BaseSource):
                 valid.
             Failure: its source cannot be opened, or it got nowhere within ``first_timeout_s``.
         """
-        super().__init__(shown(camera.source))
+        super().__init__(shown(camera.source), mask=camera.mask)
         self._camera = camera
         self._timeout_s = timeout_s
         self._first_timeout_s = timeout_s if first_timeout_s is None else first_timeout_s
@@ -219,12 +220,11 @@ class GStreamerSource(BaseSource):
         stride, offset = info.stride[0], info.offset[0]
         if meta is not None:  # the buffer's own layout, where it differs from the caps' default
             stride, offset = meta.stride[0], meta.offset[0]
-        pixels = np.frombuffer(buffer.extract_dup(0, buffer.get_size()), np.uint8)
+        pixels = bytes_of(buffer)
         return np.lib.stride_tricks.as_strided(
             pixels[offset : offset + stride * (info.height - 1) + 3 * info.width],
             (info.height, info.width, 3),
             (stride, 3, 1),
-            writeable=False,
         )
 
     def _failure(self) -> Failure | None:

@@ -33,7 +33,7 @@ class V4l2Source(BaseSource):
         Raises:
             Failure: there is no such device, it may not be opened, or it is in use or no camera.
         """
-        super().__init__(camera.source)
+        super().__init__(camera.source, mask=camera.mask)
         check_device(Path(camera.source))
         hold(camera.source, camera, settled=False)
         self._camera = camera
