@@ -18,12 +18,14 @@ from scipy import fft
 from runtime.camera.gst_buffer import bytes_of
 from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine
 
-PICTURE = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3)).astype(np.uint8)
+PICTURE = np.random.default_rng(0).integers(0, 256, (2160, 3840, 3)).astype(np.uint8)
+TICKS = 3
+"""More of them in one call than by chance just before and after it."""
 LARGE = np.zeros(200_000_000, np.uint8)
 
 
-def ticks_within(step: Callable[[], object]) -> int:
-    """How often a thread of plain Python gets its turn during one call; the best of three."""
+def ticks_within(step: Callable[[], object]) -> list[int]:
+    """How often a thread of plain Python gets its turn during each of some calls."""
     counted, ready, ended = [0], threading.Event(), threading.Event()
 
     def count() -> None:
@@ -35,16 +37,16 @@ def ticks_within(step: Callable[[], object]) -> int:
     thread = threading.Thread(target=count)
     thread.start()
     ready.wait()
-    best = 0
+    ticks = []
     try:
-        for _ in range(3):
+        for _ in range(5):
             before = counted[0]
             step()
-            best = max(best, counted[0] - before)
+            ticks.append(counted[0] - before)
     finally:
         ended.set()
         thread.join()
-    return best
+    return ticks
 
 
 def magnify() -> Callable[[], object]:
@@ -74,11 +76,11 @@ STEPS: dict[str, Callable[[], Callable[[], object]]] = {
     "network in ONNX Runtime": magnify,
     "jpeg of a picture": lambda: lambda: cv2.imencode(".jpg", PICTURE),
     "smaller picture": lambda: (
-        lambda: cv2.resize(PICTURE, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+        lambda: cv2.resize(PICTURE, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     ),
     "grey levels": lambda: (
         lambda: cv2.cvtColor(
-            np.broadcast_to(PICTURE, (8, *PICTURE.shape)).reshape(-1, 1920, 3), cv2.COLOR_BGR2GRAY
+            np.broadcast_to(PICTURE, (4, *PICTURE.shape)).reshape(-1, 3840, 3), cv2.COLOR_BGR2GRAY
         )
     ),
     "copy of a picture": lambda: lambda: LARGE.copy(),
@@ -93,12 +95,12 @@ STEPS: dict[str, Callable[[], Callable[[], object]]] = {
 def test_others_go_on_during(name: str) -> None:
     step = STEPS[name]()
     step()
-    assert ticks_within(step) > 3
+    assert max(ticks_within(step)) > TICKS
 
 
 @needs_gstreamer
 def test_others_go_on_during_a_copy_from_gstreamer() -> None:
-    assert ticks_within(copy_from_gstreamer()) > 3
+    assert max(ticks_within(copy_from_gstreamer())) > TICKS
 
 
 @needs_gstreamer
@@ -116,11 +118,11 @@ def test_others_go_on_during_a_wait_for_gstreamer() -> None:
     pipeline.set_state(Gst.State.PLAYING)
     try:
         sink = pipeline.get_by_name("a")
-        assert ticks_within(lambda: sink.try_pull_sample(100_000_000)) > 3
+        assert max(ticks_within(lambda: sink.try_pull_sample(100_000_000))) > TICKS
     finally:
         pipeline.set_state(Gst.State.NULL)
 
 
 def test_a_step_that_holds_the_lock_would_be_seen() -> None:
     """The way frames were copied before, whose second copy is into ``bytes``."""
-    assert ticks_within(lambda: bytes(bytearray(LARGE))[:0]) <= 3
+    assert min(ticks_within(lambda: bytes(bytearray(LARGE))[:0])) <= TICKS
