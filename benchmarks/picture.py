@@ -35,7 +35,7 @@ def main() -> None:
     pairs, best, lowest_px = [], None, 0.0
     with VideoFile(SAMPLE, real_time=False) as source:
         for frame in source.frames():
-            shown = magnifier.process(frame)
+            shown = magnifier.process(frame).picture
             t_s = frame.t_capture_ns / 1e9
             if SLICE_S[0] <= t_s < SLICE_S[1]:
                 pairs.append((frame.image[ROWS, COLUMN_PX], shown[ROWS, COLUMN_PX]))

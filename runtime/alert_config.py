@@ -216,6 +216,12 @@ class Alert(Section):
         return f"{self.quantity} of {self.name}" if own else self.quantity
 
     @property
+    def needs_motion(self) -> bool:
+        """Whether it judges what is found by differentiation, or may, as a profile's limit."""
+        derived = ("velocity", "ppv", "acceleration", "displacement_peak_to_peak")
+        return self.profile is not None or self.quantity.startswith(derived)
+
+    @property
     def needs_millimetres(self) -> bool:
         return self.profile is not None or self.quantity.endswith(("_mm", "_mm_s", "_mm_s2"))
 

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from runtime.alert_memory import AlertMemory
 from runtime.camera import is_file
+from runtime.camera.recovery import Clock
 from runtime.config import Config
 from runtime.daemon import Daemon
 from runtime.engine.choice import engine_for
@@ -29,7 +30,7 @@ def magnifier_for(config: Config) -> Magnifier | None:
 
 
 @contextmanager
-def assembled(config: Config) -> Iterator[Daemon]:
+def assembled(config: Config, *, clock: Clock | None = None) -> Iterator[Daemon]:
     """A daemon ready to run; on leaving, alerts are flushed and the state says offline."""
     with ExitStack() as stack:
         magnifier = magnifier_for(config)
@@ -50,15 +51,22 @@ def assembled(config: Config) -> Iterator[Daemon]:
             publisher.start()
             stack.callback(publisher.close, FLUSH_S)
         folder = config.storage.folder(config.name)
-        engine = None if magnifier is None else magnifier.description
+        evidence = None
+        if config.evidence.enabled:
+            evidence = EvidenceRecorder(
+                config,
+                engine=None if magnifier is None else magnifier.description,
+                controls=None if magnifier is None else magnifier.controls,
+            )
         yield Daemon(
             config,
             magnifier=magnifier,
             publisher=publisher,
+            clock=clock,
             # Every play of a file is a history of its own.
             memory=None
             if is_file(config.camera.source)
             else AlertMemory(folder / "alerts.json", config.name),
             record=SuppressedRecord(folder / "suppressed.jsonl"),
-            evidence=EvidenceRecorder(config, engine=engine) if config.evidence.enabled else None,
+            evidence=evidence,
         )

@@ -48,6 +48,11 @@ def side_by_side(
     return np.hstack(panels)
 
 
+def magnified_label(gain: float | None) -> str:
+    """What is written into a magnified picture."""
+    return "magnified" if gain is None else f"magnified x{gain:g}"
+
+
 class ClipEncoder:
     """Writes an mp4 that browsers play: H.264, each picture at its own time.
 

@@ -1,4 +1,4 @@
-"""The device's commands: demo, run, replay, regions, capture, validate, schema, bench.
+"""The device's commands: demo, run, doctor, replay, regions, capture, validate, schema, bench.
 
 Everything heavy is imported inside the commands, so that ``--help`` is quick.
 """
@@ -29,10 +29,9 @@ def demo(
 
 
 @app.command()
-def run(config: ConfigFile) -> None:
+def run(context: typer.Context, config: ConfigFile) -> None:
     """Run the daemon: camera, magnification, measurement, alerts over MQTT."""
     import faulthandler
-    import logging
     import signal
     import sys
 
@@ -41,8 +40,9 @@ def run(config: ConfigFile) -> None:
     faulthandler.enable()  # a daemon that a watchdog ends with SIGABRT tells where its threads were
     loaded = load(config)  # a mistake in it is told before the stations take seconds to import
     from runtime.assembly import assembled
+    from runtime.logs import set_up_logs
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    set_up_logs(debug=bool(context.find_root().params.get("debug")))
     ending = (signal.SIGINT, signal.SIGTERM)
     for number in ending:  # before there is a daemon: leave, and let what was begun say goodbye
         signal.signal(number, lambda *_: sys.exit(0))
@@ -50,6 +50,27 @@ def run(config: ConfigFile) -> None:
         for number in ending:
             signal.signal(number, lambda *_: daemon.stop())
         daemon.run()
+
+
+@app.command()
+def doctor(
+    config: ConfigFile,
+    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="How long to watch.")] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Check the camera as the daemon would use it: pipeline, elements, real rate, what is held.
+
+    The daemon must not hold the camera meanwhile. The exit code is 1 when something is wrong.
+    """
+    from runtime.config_file import load
+    from runtime.doctor import examine_camera
+
+    found = examine_camera(load(config), seconds=seconds)
+    typer.echo(
+        json.dumps({"camera": found.as_dict()}, indent=2) if as_json else "\n".join(found.lines())
+    )
+    if found.problems:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -105,8 +126,14 @@ def regions(
 
 @app.command()
 def capture(
-    source: Annotated[str, typer.Argument(help="As camera.source in a configuration.")],
     out: Annotated[Path, typer.Option(help="New folder for the frames.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(help="As camera.source in a configuration, when there is none yet."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration, whose camera and masks are used.")
+    ] = None,
     minutes: Annotated[
         float,
         typer.Option(min=0.1, help="How long to look through a camera; a file is read whole."),
@@ -120,9 +147,19 @@ def capture(
 
     Kept are short runs of consecutive frames with light and motion that differ most from each other.
     """
+    from runtime.camera import is_file
     from runtime.capture import capture_into
+    from runtime.config import Camera
+    from runtime.config_file import load
 
-    capture_into(out, source, minutes=minutes, runs=runs, frames_per_run=frames_per_run)
+    if (source is None) == (config is None):
+        raise Failure("tremorscope capture needs a source, or --config of one; give one of the two")
+    if config is not None:
+        camera = load(config).camera
+    else:
+        named = str(source)
+        camera = Camera(source=str(Path(named).expanduser()) if is_file(named) else named)
+    capture_into(out, camera, minutes=minutes, runs=runs, frames_per_run=frames_per_run)
 
 
 @app.command()
@@ -142,22 +179,29 @@ def validate(config: Annotated[Path, typer.Argument(help="Configuration, a TOML 
 @app.command()
 def schema(
     message: Annotated[
-        str, typer.Argument(help="config, state, telemetry, shape, alert or suppressed.")
+        str,
+        typer.Argument(
+            help="config, state, telemetry, shape, alert, suppressed, controls, reply or snapshot."
+        ),
     ] = "config",
 ) -> None:
     """Print the JSON Schema of the configuration or of an MQTT message."""
     from pydantic import BaseModel
 
+    from runtime import messages
     from runtime.config import Config
-    from runtime.messages import AlertMessage, ModeShape, State, SuppressedAlert, Telemetry
+    from runtime.snapshot import Snapshot
 
     models: dict[str, type[BaseModel]] = {
         "config": Config,
-        "state": State,
-        "telemetry": Telemetry,
-        "shape": ModeShape,
-        "alert": AlertMessage,
-        "suppressed": SuppressedAlert,
+        "state": messages.State,
+        "telemetry": messages.Telemetry,
+        "shape": messages.ModeShape,
+        "alert": messages.AlertMessage,
+        "suppressed": messages.SuppressedAlert,
+        "controls": messages.Present,
+        "reply": messages.Reply,
+        "snapshot": Snapshot,
     }
     if message not in models:
         raise Failure(f'"{message}" has no schema; choose from: {", ".join(models)}')

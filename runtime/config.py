@@ -2,7 +2,7 @@
 
 Models only; reading a file and telling its errors with line and mend is in ``config_file.py``. The
 longer tables have files of their own: ``alert_config.py``, ``health_config.py``,
-``evidence_config.py``.
+``recovery_config.py``, ``evidence_config.py``.
 """
 
 import os
@@ -16,6 +16,7 @@ from runtime.alert_config import Alert as Alert
 from runtime.alert_config import Quantity as Quantity
 from runtime.evidence_config import Evidence as Evidence
 from runtime.health_config import Health as Health
+from runtime.recovery_config import Recovery as Recovery
 from runtime.section import Name, PositiveSeconds, Section
 
 
@@ -26,6 +27,19 @@ class Rectangle(Section):
     y: int = Field(ge=0, title="Top edge (px)")
     width: int = Field(ge=8, title="Width (px)")
     height: int = Field(ge=8, title="Height (px)")
+
+    def overlaps(self, other: "Rectangle") -> bool:
+        """Whether they have a pixel in common."""
+        return (
+            self.x < other.x + other.width
+            and other.x < self.x + self.width
+            and self.y < other.y + other.height
+            and other.y < self.y + self.height
+        )
+
+    def lies_in(self, width: int, height: int) -> bool:
+        """Whether it lies wholly in a picture of this size."""
+        return self.x + self.width <= width and self.y + self.height <= height
 
 
 class Camera(Section):
@@ -42,14 +56,58 @@ class Camera(Section):
     rate_hz: float | None = Field(
         None, gt=0, le=1000, title="Wanted frame rate of a live camera (Hz)"
     )
+    format: Literal["auto", "raw", "mjpeg", "mjpeg-software"] = Field(
+        "auto",
+        title="What a USB camera sends",
+        description="auto takes raw pictures where the camera has them at rate_hz, else MJPEG. "
+        "mjpeg-software decodes on the processor even where there is hardware for it.",
+    )
+    automatic: bool = Field(
+        False,
+        title="Let a CSI or USB camera change exposure, gain, white balance and focus",
+        description="Otherwise they are held: a brightness that changes is measured as motion.",
+    )
     exposure_s: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] | None = Field(
         None,
-        title="Exposure of each picture (s), if known",
-        description="Only to warn where it takes much of a fast vibration's amplitude away.",
+        title="Exposure of each picture (s)",
+        description="Set in a CSI or USB camera; of another, say what it is set to. None: what the "
+        "camera has chosen two seconds after it was opened. A warning tells where it takes much of a fast "
+        "vibration's amplitude away.",
+    )
+    gain: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None,
+        title="Gain of a CSI camera (a factor) or a USB camera (its own unit)",
+        description="None: what the camera has chosen two seconds after it was opened.",
+    )
+    focus: int | None = Field(
+        None,
+        ge=0,
+        title="Focus of a USB camera (its own unit)",
+        description="None: what the camera has chosen two seconds after it was opened.",
     )
     real_time: bool = Field(
         True, title="Play a file at its own rate", description="false: as fast as possible."
     )
+    mask: tuple[Rectangle, ...] = Field(
+        (),
+        title="Parts of the picture that nobody may see",
+        description="They are black before anything is measured, shown or stored. They must lie in the "
+        "picture, and not on a region.",
+    )
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Wanted width and height, where both are given."""
+        return None if self.width is None or self.height is None else (self.width, self.height)
+
+    @model_validator(mode="after")
+    def _held_or_automatic(self) -> "Camera":
+        held = [key for key in ("exposure_s", "gain", "focus") if getattr(self, key) is not None]
+        if self.automatic and held:
+            raise ValueError(
+                f"automatic = true leaves {held[0]} to the camera; remove one of the two"
+            )
+        return self
 
 
 class Region(Rectangle):
@@ -199,6 +257,7 @@ class Config(Section):
         (DEFAULT_ALERT,), title="Alert rules; one on signal_to_noise when none is given"
     )
     health: Health = Health()
+    recovery: Recovery = Recovery()
     evidence: Evidence = Evidence()
     mqtt: Mqtt = Mqtt()
     storage: Storage = Storage()
@@ -221,6 +280,17 @@ class Config(Section):
                 "every region is a reference, so nothing is measured; add a region on the structure, "
                 "or remove reference = true"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_measured_under_a_mask(self) -> "Config":
+        for number, mask in enumerate(self.camera.mask):
+            for region in self.regions:
+                if mask.overlaps(region):
+                    raise ValueError(
+                        f'region "{region.name}" lies partly under camera.mask[{number}], where every '
+                        "picture is black; move one of the two"
+                    )
         return self
 
     @model_validator(mode="after")

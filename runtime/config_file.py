@@ -151,18 +151,24 @@ def _syntax_problem(message: str, text: str, where: Path) -> str:
 
 def _problem(details: ErrorDetails, lines: dict[Key, int], where: Path) -> str:
     """One line: file, line, key, value, what is wrong, mend."""
-    key = details["loc"]
-    line = nearest_line(lines, key)
+    line = nearest_line(lines, details["loc"])
     place = f"{where}:{line}" if line is not None else f"{where}"
-    name = _key_text(key)
+    return f"{place}: {_sentence(details, details['loc'])}"
+
+
+def wrong_value(details: ErrorDetails, table: Key) -> str:
+    """One line on a value of ``table`` that did not come from a file: key, value, what is wrong, mend."""
+    return _one_line(_sentence(details, (*table, *details["loc"])))
+
+
+def _sentence(details: ErrorDetails, key: Key) -> str:
     kind = details["type"]
     if kind == "missing":
-        return f"{place}: {name} is missing; {_how_to_add(key)}"
+        return f"{_key_text(key)} is missing; {_how_to_add(key)}"
     if kind == "value_error":  # from the models' own checks, which are whole sentences already
         sentence = details["msg"].removeprefix("Value error, ")
-        return f"{place}: {name}: {sentence}" if key else f"{place}: {sentence}"
-    value = _value_text(details["input"])
-    return f"{place}: {name} = {value}: {_wrong(details)}"
+        return f"{_key_text(key)}: {sentence}" if key else sentence
+    return f"{_key_text(key)} = {_value_text(details['input'])}: {_wrong(details, key)}"
 
 
 def _one_line(text: str) -> str:
@@ -202,7 +208,7 @@ def _how_to_add(key: Key) -> str:
     return f"add {name} = ...{meaning} to [{_key_text(table)}]"
 
 
-def _wrong(details: ErrorDetails) -> str:
+def _wrong(details: ErrorDetails, key: Key) -> str:
     """What is wrong with a value, in plain words, with the mend."""
     kind = details["type"]
     limits = {
@@ -229,7 +235,7 @@ def _wrong(details: ErrorDetails) -> str:
     }
     if kind in plain:
         return plain[kind]
-    key, name = details["loc"], _key_text(details["loc"])
+    name = _key_text(key)
     if kind == "extra_forbidden":
         return _unknown_key(key)
     if kind == "string_pattern_mismatch":

@@ -5,39 +5,48 @@ the magnifying thread gets the newest frame whenever it is free. Neither waits f
 nothing waits for the network: the publisher has threads and an outbox of its own.
 """
 
+import json
 import logging
 import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
 
 from failure import Failure
 from runtime.alert_config import notices
 from runtime.alert_memory import AlertMemory
-from runtime.camera import is_file, open_source
-from runtime.camera.source import Source
+from runtime.camera import is_file
+from runtime.camera.pipelines import shown as without_password
+from runtime.camera.recovery import Clock, RecoveringCamera
+from runtime.camera.watch import CameraCounters
 from runtime.config import Config
+from runtime.controls import Controls
 from runtime.evidence import EvidenceRecorder
+from runtime.evidence.inbox import Sampled, Shot
 from runtime.frame import Frame
-from runtime.magnification import Magnifier
+from runtime.handover import Newest
+from runtime.latency import Latency, Pace
+from runtime.magnification import Magnified, Magnifier
 from runtime.measurement import Measured, Measurement
+from runtime.messages import utc_text
 from runtime.mqtt import Publisher
+from runtime.remote import Remote
+from runtime.snapshot import Frames, Latencies, Snapshot, Waiting
 from runtime.suppressed_record import SuppressedRecord
 from runtime.telling import Raised, Telling
+from runtime.told import Told
 
 log = logging.getLogger(__name__)
 
 QUEUE_FRAMES = 32
 """Frames that may wait for the measurement; at full HD that is 200 MB."""
-LONGEST_WAIT_S = 30.0
+MOST_ACKNOWLEDGED = 100
 LONGEST_DEAF_S = 0.25
 TELL_EVERY_S = 60.0
 
-Shown = Callable[[Frame, NDArray[np.uint8]], None]
+Shown = Callable[[Magnified], None]
 
 
 @dataclass(slots=True)
@@ -49,40 +58,29 @@ class Counters:
     magnified: int = 0
     not_measured: int = 0
     """Frames dropped because the measurement was behind: its results have gaps there."""
-    reopened: int = 0
+    camera: CameraCounters = field(default_factory=CameraCounters)
 
 
-@dataclass(slots=True)
-class _Newest:
-    """Room for one frame; a newer one takes the place of one that nobody fetched."""
+@dataclass(frozen=True, slots=True)
+class _Stations:
+    """From capture to each station, as ``Latencies`` names them; each written by one thread."""
 
-    _frame: Frame | None = None
-    _changed: threading.Condition = field(default_factory=threading.Condition)
-
-    def put(self, frame: Frame) -> None:
-        with self._changed:
-            self._frame = frame
-            self._changed.notify()
-
-    def get(self, timeout_s: float) -> Frame | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None, timeout_s)
-            frame, self._frame = self._frame, None
-            return frame
-
-    def look(self, timeout_s: float) -> Frame | None:
-        """The frame that waits, which stays there."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None, timeout_s)
-            return self._frame
+    arrived: Latency = field(default_factory=Latency)
+    measured: Latency = field(default_factory=Latency)
+    judged: Latency = field(default_factory=Latency)
+    published: Latency = field(default_factory=Latency)
+    magnified: Latency = field(default_factory=Latency)
+    shown: Latency = field(default_factory=Latency)
 
 
 class Daemon:
     """Runs one camera until it is stopped or, for a file, until it ends.
 
-    ``shown`` gets every magnified picture in the magnifying thread, ``raised`` every alert message in
+    ``shown`` gets everything magnified in the magnifying thread, ``raised`` every alert message in
     the measuring thread. ``memory`` lets alerts outlive this process; ``record`` takes what was not
     raised; ``evidence`` keeps what was seen and measured around an alert.
+
+    ``controls``, ``told``, ``snapshot`` and ``acknowledge`` are for any thread.
     """
 
     def __init__(
@@ -96,10 +94,15 @@ class Daemon:
         memory: AlertMemory | None = None,
         record: SuppressedRecord | None = None,
         evidence: EvidenceRecorder | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.counters = Counters()
+        self._clock = clock or Clock()
+        self._camera = RecoveringCamera(config.camera, config.recovery, clock=self._clock)
+        self.counters = Counters(camera=self._camera.counters)
+        self.controls = Controls(config.magnification) if magnifier is None else magnifier.controls
         self._config = config
         self._magnifier = magnifier
+        self._publisher = publisher
         self._shown = shown
         self._evidence = evidence
         self._telling = Telling(
@@ -109,16 +112,23 @@ class Daemon:
             record=record,
             evidence=evidence,
             raised=raised,
+            unlocked=lambda: self._camera.unlocked,
         )
         self._remembered = None if memory is None else memory.load()
         self._measurement = Measurement(config, self._remembered)
-        self._acknowledged: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._camera_problem: str | None = None
+        self._acknowledged: queue.Queue[str] = queue.Queue(MOST_ACKNOWLEDGED)
         self._to_measure: queue.Queue[Frame | None] = queue.Queue(QUEUE_FRAMES)
-        self._to_magnify = _Newest()
+        self._to_magnify = Newest()
+        self._stations = _Stations()
+        self._captures, self._magnifies = Pace(), Pace()
+        self._started_ns = time.monotonic_ns()
+        # Files that are played as fast as possible have times of their own.
+        self._has_clock = config.camera.real_time or not is_file(config.camera.source)
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
-        self._source: Source | None = None
+        if publisher is not None:  # which may have a connection, and commands, by now
+            publisher.serve(Remote(self.controls, self.acknowledge).answer)
+            self.controls.tell(publisher.tell_controls)
 
     def run(self) -> None:
         """Run to the end. Raises what made a station fail; the others are stopped first.
@@ -134,12 +144,16 @@ class Daemon:
             self._evidence.start([one.told.event_id for one in kept if one.told is not None])
         for thread in threads:
             thread.start()
+        tell_at = time.monotonic() + TELL_EVERY_S
         # The measurement finishes what it was given; the eye has seen enough by then.
         while capture.is_alive() or measure.is_alive():
             # Python calls signal handlers in this thread alone, and not before it runs again: a
             # signal that the kernel gives to another thread does not end a join.
             capture.join(LONGEST_DEAF_S)
             measure.join(LONGEST_DEAF_S)
+            if time.monotonic() > tell_at:
+                log.info("%s", self.snapshot().line())
+                tell_at += TELL_EVERY_S
         self.stop()
         for thread in threads:
             thread.join()
@@ -151,52 +165,100 @@ class Daemon:
     def stop(self) -> None:
         """End soon; may be called from any thread and from a signal handler."""
         self._stopping.set()
-        source = self._source
-        if source is not None:
-            source.close()
+        self._camera.stop()
 
     @property
     def suppressed(self) -> int:
         """Alerts that would have been raised since the start, and were not."""
         return self._telling.suppressed
 
+    @property
+    def told(self) -> Told:
+        """Open alerts, and the newest ten minutes of telemetry."""
+        return self._telling.told
+
+    def snapshot(self) -> Snapshot:
+        """Everything that can be told of this moment. It takes some milliseconds: not for each frame."""
+        now_ns = time.monotonic_ns()
+        counters, evidence, stations = self.counters, self._evidence, self._stations
+        delivery = None
+        if self._publisher is not None:
+            with suppress(Failure):  # of an outbox that cannot be read; the publisher tells it
+                delivery = self._publisher.counts()
+        return Snapshot(
+            name=self._config.name,
+            time_utc=utc_text(time.time()),
+            running_s=(now_ns - self._started_ns) / 1e9,
+            source=without_password(self._config.camera.source),
+            engine=None if self._magnifier is None else self._magnifier.description,
+            picture_px=self.controls.picture_px,
+            frame_age_s=self._captures.age_s(now_ns),
+            camera_hz=self._captures.rate_hz(now_ns),
+            magnified_hz=self._magnifies.rate_hz(now_ns),
+            camera_problem=None if self._camera.problem is None else str(self._camera.problem),
+            health=self.told.problems,
+            frames=Frames(
+                captured=counters.captured,
+                measured=counters.measured,
+                not_measured=counters.not_measured,
+                magnified=counters.magnified,
+                not_magnified=self._to_magnify.overtaken,
+                reopened=counters.camera.reopened,
+            ),
+            waiting=Waiting(
+                frames_to_measure=self._to_measure.qsize(),
+                most_frames_to_measure=QUEUE_FRAMES,
+                pictures_to_keep=0 if evidence is None else evidence.pictures.waiting(Shot),
+                lost_pictures=0 if evidence is None else evidence.pictures.lost[Shot],
+                lost_samples=0 if evidence is None else evidence.events.lost[Sampled],
+            ),
+            latencies=Latencies(
+                **{name: getattr(stations, name).spread() for name in Latencies.model_fields}
+            ),
+            magnification=self.controls.settings,
+            open_alerts=self.told.open_alerts(),
+            suppressed=self.suppressed,
+            telemetry=self.told.newest(),
+            delivery=delivery,
+            evidence=None if evidence is None else evidence.counters,
+            evidence_problem=None if evidence is None else evidence.problem,
+        )
+
     def acknowledge(self, event_id: str) -> None:
-        """A person has seen this alert; may be called from any thread. An unknown one is logged."""
-        self._acknowledged.put(event_id)
+        """A person has seen this alert; may be called from any thread.
+
+        Raises Failure when no open alert has this ``event_id``, or too many wait.
+        """
+        known = [alert.event_id for alert in self.told.open_alerts()]
+        if event_id not in known:
+            raise Failure(
+                f"no open alert has the event_id {json.dumps(event_id[:64])}; open are: "
+                f"{', '.join(known) or 'none'}"
+            )
+        try:
+            self._acknowledged.put_nowait(event_id)
+        except queue.Full:
+            raise Failure(
+                f"{MOST_ACKNOWLEDGED} acknowledgements wait for the measurement; try again later"
+            ) from None
 
     def _capture(self) -> None:
         try:
-            self._read_camera()
+            with closing(self._camera.frames()) as frames:
+                for frame in frames:
+                    self._hand_over(frame)
         finally:
             self._put_for_measuring(None)
 
-    def _read_camera(self) -> None:
-        wait_s = 1.0
-        while not self._stopping.is_set():
-            try:
-                with open_source(self._config.camera) as source:
-                    self._source = source
-                    log.info("%s: opened", source.description)
-                    for frame in source.frames():
-                        if self._stopping.is_set():
-                            return
-                        wait_s, self._camera_problem = 1.0, None
-                        self._hand_over(frame)
-                return
-            except Failure as failure:
-                if is_file(self._config.camera.source) or self.counters.captured == 0:
-                    raise
-                self._camera_problem = str(failure)
-                log.error("%s; opening it again in %.0f s", failure, wait_s)
-                self.counters.reopened += 1
-                self._stopping.wait(wait_s)
-                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-
     def _hand_over(self, frame: Frame) -> None:
         self.counters.captured += 1
+        self._captures.add(time.monotonic_ns())
+        self._passed(self._stations.arrived, frame)
+        self.controls.picture_is((frame.image.shape[1], frame.image.shape[0]))
         if self._evidence is not None:
             self._evidence.see(frame)
-        self._to_magnify.put(frame)
+        if self._magnifier is not None:
+            self._to_magnify.put(frame)
         self._put_for_measuring(frame)
 
     def _put_for_measuring(self, frame: Frame | None) -> None:
@@ -220,8 +282,7 @@ class Daemon:
                 )
 
     def _measure(self) -> None:
-        tell_at = time.monotonic() + TELL_EVERY_S
-        waited_from_s = time.monotonic()
+        waited_from_s = self._clock.now_s()
         for notice in notices(self._config.alerts, None):
             log.warning("%s", notice)
         if self._remembered is not None:
@@ -230,26 +291,27 @@ class Daemon:
             try:
                 frame = self._to_measure.get(timeout=0.2)
             except queue.Empty:
-                self._wait(time.monotonic() - waited_from_s)
+                self._wait(self._clock.now_s() - waited_from_s)
                 self._acknowledge()
                 continue
             if frame is None:
                 break
-            waited_from_s = time.monotonic()
-            self._telling.tell(self._measurement.process(frame), self._measurement)
+            waited_from_s = self._clock.now_s()
+            measured = self._measurement.process(frame)
+            self._passed(self._stations.measured, frame, self._measurement.t_measured_ns)
+            if measured.judged:
+                self._passed(self._stations.judged, frame)
+            self._telling.tell(measured, self._measurement)
+            if measured.alerts or measured.telemetry:
+                self._passed(self._stations.published, frame)
             self.counters.measured += 1
             self._acknowledge()
-            if time.monotonic() > tell_at:
-                log.info("%s", self.counters)
-                if self._evidence is not None:
-                    log.info("%s", self._evidence.counters)
-                tell_at += TELL_EVERY_S
         self._telling.finish(self._measurement)
 
     def _wait(self, waited_s: float) -> None:
         """No frame came; the health and the rules of a live camera are judged all the same."""
         if not is_file(self._config.camera.source):
-            measured = self._measurement.wait(waited_s, self._camera_problem)
+            measured = self._measurement.wait(waited_s, self._camera.problem)
             self._telling.tell(measured, self._measurement)
 
     def _acknowledge(self) -> None:
@@ -269,12 +331,19 @@ class Daemon:
             frame = self._to_magnify.get(timeout_s=0.2)
             if frame is None:
                 continue
-            picture = self._magnifier.process(frame, self._to_magnify.look)
+            magnified = self._magnifier.process(frame, self._to_magnify.look)
             self.counters.magnified += 1
+            self._magnifies.add(time.monotonic_ns())
+            self._passed(self._stations.magnified, frame)
             if self._evidence is not None:
-                self._evidence.see_magnified(frame, picture)
+                self._evidence.see_magnified(magnified)
             if self._shown is not None:
-                self._shown(frame, picture)
+                self._shown(magnified)
+                self._passed(self._stations.shown, frame)
+
+    def _passed(self, station: Latency, frame: Frame, t_ns: int | None = None) -> None:
+        if self._has_clock:
+            station.add((time.monotonic_ns() if t_ns is None else t_ns) - frame.t_capture_ns)
 
     def _guard(self, station: Callable[[], None]) -> None:
         """A station that fails stops the daemon; nothing runs on with a part missing."""

@@ -49,6 +49,8 @@ class DeliveryCounts:
     dropped_alerts: int
     """Alerts lost because the outbox was full or could not be written."""
     dropped_telemetry: int
+    dropped_commands: int
+    """Commands that came faster than they could be carried out."""
     reconnects: int
     errors: int
     """Exceptions that were caught so that delivery goes on: each is a defect, and logged."""

@@ -13,8 +13,10 @@ class Frame:
     ``image`` is (height, width, 3) uint8, blue-green-red as OpenCV has it, and is never written to
     after it was handed over. ``t_capture_ns`` is CLOCK_MONOTONIC for live cameras and the
     presentation time for files. ``index`` counts the frames that the source delivered, from 0.
+    ``repeated``: a live camera sent exactly the picture before once more, which is no measurement.
     """
 
     index: int
     t_capture_ns: int
     image: NDArray[np.uint8]
+    repeated: bool = False

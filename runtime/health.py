@@ -17,7 +17,9 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from failure import Failure
 from runtime.alert_config import Quantity
+from runtime.camera.problem import Frozen, Resized
 from runtime.condition import AlertStep, Condition, Identity, Seen, SuppressedStep
 from runtime.displacement import Displacement
 from runtime.frame import Frame
@@ -29,7 +31,7 @@ LOOK_EVERY_S = 0.25
 LEARNED_LOOKS = 40
 FOLLOWED_S = 3600.0
 """Time constant with which the learned sharpness follows light and season."""
-RATE_OVER_S = 5.0
+RATE_OVER_S = 2.0
 SHIFT_OVER_S = 5.0
 """Shifts are averaged over this time, so that vibration is none."""
 MOST_TIMES = 4096
@@ -93,6 +95,7 @@ class CameraHealth:
         thresholds = {
             "offline": ("frame_age_s", _SHORTEST_WAIT_S, health.offline),
             "frozen": ("unchanged_pictures", 1.0, health.frozen),
+            "resized": ("pictures_of_other_size", 1.0, health.resized),
             "dark": ("brightness_grey", health.dark.below_grey, health.dark),
             "blurred": ("sharpness_share", health.blurred.below_share, health.blurred),
             "occluded": ("covered_share", health.occluded.regions_share, health.occluded),
@@ -122,18 +125,19 @@ class CameraHealth:
             self._learn(look)
 
     def judge(
-        self, t_s: float, displacements: Sequence[Displacement], problem: str | None = None
+        self, t_s: float, displacements: Sequence[Displacement], problem: Failure | None = None
     ) -> tuple[list[AlertStep], list[SuppressedStep]]:
         """Judge at capture time t_s (s); without displacements no frame has come.
 
         ``problem`` is what the camera's station says of itself.
         """
-        found = {
-            "offline": self._offline(t_s, bool(displacements), problem),
-            "clock": self._clock(),
-        }
-        if displacements:
+        found = {"clock": self._clock()}
+        if not displacements:
+            found |= self._without_frames(t_s, problem)
+        else:
             found |= {
+                "offline": _FINE,
+                "resized": _FINE,
                 "frozen": self._frozen(),
                 "dark": self._dark(),
                 "blurred": self._blurred(displacements),
@@ -177,11 +181,13 @@ class CameraHealth:
             return ()
         return _FROM_RATE if problem == "rate" else _FROM_PICTURE
 
-    def _offline(self, t_s: float, has_frame: bool, problem: str | None) -> _Found:
-        if has_frame:
-            return _FINE
-        age_s = t_s - self._times_s[-1] if self._times_s else 0.0
-        return _Found(Verdict.ABOVE, age_s, problem or "no frame comes")
+    def _without_frames(self, t_s: float, problem: Failure | None) -> dict[str, _Found]:
+        """What the camera's station says of a camera that gives no frame that can be used."""
+        for kind, name in ((Frozen, "frozen"), (Resized, "resized")):
+            if isinstance(problem, kind):
+                return {name: _Found(Verdict.ABOVE, 1.0, str(problem)), "offline": _FINE}
+        age_s = t_s - self._times_s[-1] if self._times_s else None
+        return {"offline": _Found(Verdict.ABOVE, age_s, str(problem or "no frame comes"))}
 
     def _frozen(self) -> _Found:
         return _Found(Verdict.ABOVE if self._same else Verdict.BELOW, float(self._same))

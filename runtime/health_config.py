@@ -20,14 +20,24 @@ class Check(Section):
 
 
 class Offline(Check):
-    """No frame comes."""
+    """No frame comes. It is noticed after a second, and told ``raise_after_s`` later."""
 
-    raise_after_s: HoldSeconds = Field(5.0, title=_RAISE)
+    raise_after_s: HoldSeconds = Field(1.5, title=_RAISE)
     clear_after_s: HoldSeconds = Field(5.0, title=_CLEAR)
 
 
 class Frozen(Check):
     """The same picture comes again and again: a live sensor's noise never repeats."""
+
+    raise_after_s: HoldSeconds = Field(2.0, title=_RAISE)
+    clear_after_s: HoldSeconds = Field(5.0, title=_CLEAR)
+
+
+class Resized(Check):
+    """Pictures have another size than those that the regions are for."""
+
+    raise_after_s: HoldSeconds = Field(1.0, title=_RAISE)
+    clear_after_s: HoldSeconds = Field(5.0, title=_CLEAR)
 
 
 class Dark(Check):
@@ -62,8 +72,9 @@ class Moved(Check):
 
 
 class Rate(Check):
-    """Fewer frames a second than wanted."""
+    """Fewer frames a second than wanted, over two seconds."""
 
+    raise_after_s: HoldSeconds = Field(1.5, title=_RAISE)
     least_hz: Positive | None = Field(
         None,
         title="Least frame rate (Hz)",
@@ -86,6 +97,7 @@ class Health(Section):
 
     offline: Offline = Offline()
     frozen: Frozen = Frozen()
+    resized: Resized = Resized()
     dark: Dark = Dark()
     blurred: Blurred = Blurred()
     occluded: Occluded = Occluded()

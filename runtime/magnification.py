@@ -9,12 +9,14 @@ import cmath
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from failure import Failure
-from runtime.config import Magnification
+from runtime.config import Magnification, Rectangle
+from runtime.controls import Controls, check_area
 from runtime.engine import Coming, Engine, Follow
 from runtime.frame import Frame
 
@@ -58,19 +60,42 @@ def _response(follow: Follow, frequency_hz: float, step_s: float) -> complex:
     return fast / (1 - (1 - fast) * delay) - slow * delay / (1 - (1 - slow) * delay)
 
 
+@dataclass(frozen=True)
+class Magnified:
+    """A frame, the part of it that went through the network, and with what settings it did."""
+
+    frame: Frame
+    part: NDArray[np.uint8]
+    settings: Magnification
+
+    @cached_property
+    def picture(self) -> NDArray[np.uint8]:
+        """As large as the frame. Only where an area is set it is put together, when it is asked for."""
+        area = self.settings.area
+        if area is None:
+            return self.part
+        whole = self.frame.image.copy()
+        _part(whole, area)[...] = self.part
+        return whole
+
+
 class Magnifier:
     """Magnifies frames in the order they are given, all of them or some.
 
-    Where ``settings.area`` is set, only that part goes through the network. Raises Failure when the
-    area does not lie in the picture.
+    ``controls`` may change its settings from any thread; each frame is magnified with what holds when it
+    is begun. A new mode or area begins with a frame as it is: the filter's past is of something else.
+    Where ``area`` is set, only that part goes through the network. Raises Failure when the area does
+    not lie in the picture.
     """
 
     def __init__(self, settings: Magnification, engine: Engine) -> None:
-        self._settings = settings
+        self.controls = Controls(settings, engine_px=engine.size_px)
         self._engine = engine
-        self._size: tuple[int, ...] | None = None
+        self._filtered: tuple[object, ...] | None = None
+        """What the filter's state is of: the picture's size, the mode and the area."""
         self._last_ns = 0
-        self._warned = False
+        self._warned_hz: float | None = None
+        """The band's upper edge that was warned of."""
 
     @property
     def description(self) -> str:
@@ -82,61 +107,56 @@ class Magnifier:
 
     def process(
         self, frame: Frame, coming: Callable[[float], Frame | None] | None = None
-    ) -> NDArray[np.uint8]:
-        """The magnified picture, as large as the frame's.
+    ) -> Magnified:
+        """Magnify a frame.
 
         ``coming`` waits so many seconds at most for the frame that will probably be next: an engine may
         fetch it while it computes.
         """
-        part = self._part(frame.image)
+        settings = self.controls.settings
+        area, image = settings.area, frame.image
         step_s = (frame.t_capture_ns - self._last_ns) / 1e9
         self._last_ns = frame.t_capture_ns
-        if self._size != frame.image.shape or not 0 < step_s < GAP_S:
-            self._size = frame.image.shape
+        filtered = image.shape, settings.mode, area
+        if self._filtered != filtered or not 0 < step_s < GAP_S:
+            self._filtered = filtered
             self._engine.reset()
             follow, gain = (1.0, 1.0), 1.0
         else:
-            self._warn_of_rate(step_s)
-            follow, gain = filter_for(self._settings, step_s)
-        shown = self._engine.step(part, gain, follow, coming and self._parts(coming))
-        area = self._settings.area
-        if area is None:
-            return shown
-        whole = frame.image.copy()
-        whole[area.y : area.y + area.height, area.x : area.x + area.width] = shown
-        return whole
+            self._warn_of_rate(settings, step_s)
+            follow, gain = filter_for(settings, step_s)
+        following = None if coming is None else _parts(coming, area)
+        shown = self._engine.step(_part(image, area), gain, follow, following)
+        return Magnified(frame, shown, settings)
 
-    def _parts(self, coming: Callable[[float], Frame | None]) -> Coming:
-        """What ``coming`` gives, as the engine sees it."""
-
-        def part(within_s: float) -> NDArray[np.uint8] | None:
-            frame = coming(within_s)
-            return None if frame is None else self._part(frame.image)
-
-        return part
-
-    def _part(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        area = self._settings.area
-        if area is None:
-            return image
-        height, width = image.shape[:2]
-        if area.x + area.width > width or area.y + area.height > height:
-            raise Failure(
-                f"magnification.area ({area.width}x{area.height} px at {area.x},{area.y}) does not "
-                f"lie in the picture of {width}x{height} px; move it or make it smaller"
-            )
-        return image[area.y : area.y + area.height, area.x : area.x + area.width]
-
-    def _warn_of_rate(self, step_s: float) -> None:
-        settings = self._settings
-        if self._warned or settings.mode != "band-pass" or settings.high_hz * step_s <= 0.5:
+    def _warn_of_rate(self, settings: Magnification, step_s: float) -> None:
+        high_hz = settings.high_hz
+        if high_hz == self._warned_hz or settings.mode != "band-pass" or high_hz * step_s <= 0.5:
             return
-        self._warned = True
+        self._warned_hz = high_hz
         log.warning(
             "magnification runs at %.1f frames a second, so motion above %.1f Hz is shown at a "
             "wrong frequency, but high_hz = %g; lower it or make magnification.area smaller "
             "(the measurement is not affected)",
             1 / step_s,
             0.5 / step_s,
-            settings.high_hz,
+            high_hz,
         )
+
+
+def _part(image: NDArray[np.uint8], area: Rectangle | None) -> NDArray[np.uint8]:
+    """A view of the area."""
+    if area is None:
+        return image
+    check_area(area, (image.shape[1], image.shape[0]))
+    return image[area.y : area.y + area.height, area.x : area.x + area.width]
+
+
+def _parts(coming: Callable[[float], Frame | None], area: Rectangle | None) -> Coming:
+    """What ``coming`` gives, as the engine sees it."""
+
+    def part(within_s: float) -> NDArray[np.uint8] | None:
+        frame = coming(within_s)
+        return None if frame is None else _part(frame.image, area)
+
+    return part

@@ -1,5 +1,7 @@
 """The measuring half of the daemon in one object: frames in; displacement, telemetry, alerts out."""
 
+import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,11 +22,18 @@ from runtime.region_scale import scale_of
 from runtime.shape_reports import ShapeReports
 from runtime.telemetry import telemetry_of
 from runtime.vibration import Levels, VibrationWindow
+from runtime.vibration.sampling import RateWatch
 from runtime.vibration.tracking import BaselineState, FrequencyTracker, Shift
 from runtime.vibration.window import Report
 
+log = logging.getLogger(__name__)
+
 JUDGE_EVERY_NS = 100_000_000
 """Alert rules look at the levels ten times a second, whatever the frame rate."""
+
+REPEATED = "repeated: the camera sent the picture before once more"
+ROUND_SHARE = 0.25
+"""Of the time between two reports: within it, all regions have been reported on, a few with each frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,8 @@ class Measurement:
     def __init__(self, config: Config, remembered: Remembered | None = None) -> None:
         self.scales: dict[str, Scale | None] = {}
         """Millimetres per pixel of each region, once the first frame has told the picture's size."""
+        self.t_measured_ns = 0
+        """When the newest frame's displacements were there, on CLOCK_MONOTONIC."""
         self._regions = config.regions
         names = [region.name for region in config.regions]
         vibration = config.vibration
@@ -89,6 +100,7 @@ class Measurement:
         self._rules = AlertRules(
             config.alerts, [one for one in names if one not in self._references]
         )
+        self._judges_motion = any(rule.needs_motion for rule in config.alerts)
         self._profiles = [rule for rule in config.alerts if rule.profile is not None]
         self._collected = {
             name: RegionReadings(
@@ -103,10 +115,12 @@ class Measurement:
         )
         self._remembered = remembered
         self._reports: dict[str, Report] = {}
+        self._unreported: list[str] = []
         self._shifts: dict[str, Shift | None] = {}
         self._shapes = ShapeReports()
+        self._rate = RateWatch()
         self._report_every_ns = round(vibration.report_every_s * 1e9)
-        self._newest_ns = 0
+        self._newest_ns: int | None = None
         self._judged_ns: int | None = None
         self._reported_ns: int | None = None
 
@@ -116,24 +130,27 @@ class Measurement:
 
     def process(self, frame: Frame) -> Measured:
         """Measure one frame."""
-        displacements = self._meter.measure(frame)
+        displacements = self._displacements(frame)
+        self.t_measured_ns = time.monotonic_ns()
         if not self.scales:
             height_px, width_px = frame.image.shape[:2]
             self.scales = {one.name: scale_of(one, (width_px, height_px)) for one in self._regions}
+        if self._rate.has_changed(frame.t_capture_ns):
+            log.warning("the frame rate has changed: spectra and levels begin anew")
+            for window in self._windows.values():
+                window.clear()
         for displacement in displacements:
             self._windows[displacement.region].add(displacement)
             self._collected[displacement.region].add(displacement)
         self.health.look(frame)
-        now_ns = self._newest_ns = frame.t_capture_ns
-        judged = Measured(displacements)
-        reports = _is_due(self._reported_ns, now_ns, self._report_every_ns)
+        now_ns = frame.t_capture_ns
+        step_ns = now_ns - (self._newest_ns or 0)
+        self._newest_ns = now_ns
+        reports = self._report(now_ns, step_ns)
         judges = _is_due(self._judged_ns, now_ns, JUDGE_EVERY_NS)
         if not (reports or judges):
             return Measured(displacements)
-        if reports:
-            self._reported_ns = now_ns
-            self._report(now_ns)
-        levels = self._levels()
+        levels = self._levels(motion=reports or self._judges_motion)
         judged = Measured(displacements)
         if judges:
             self._judged_ns = now_ns
@@ -146,16 +163,27 @@ class Measurement:
             shapes=self._shapes.at(now_ns / 1e9, self._structure, self._reports, self.scales),
         )
 
-    def wait(self, waited_s: float, problem: str | None = None) -> Measured:
-        """No frame has come for ``waited_s`` (s); ``problem`` is what the camera says of that.
+    def _displacements(self, frame: Frame) -> tuple[Displacement, ...]:
+        if not frame.repeated:
+            return self._meter.measure(frame)
+        return tuple(
+            Displacement(one.name, frame.t_capture_ns, None, None, None, None, False, REPEATED)
+            for one in self._regions
+        )
 
-        Nothing is measured, and the rules are told that. A shorter wait than frames may take, and
-        one before the first frame, is none.
+    def wait(self, waited_s: float, problem: Failure | None = None) -> Measured:
+        """No frame has come for ``waited_s`` (s) from a live camera, which says ``problem`` of that.
+
+        Nothing is measured, and the rules are told that. A shorter wait than frames may take is none.
+        Before the first frame, the time is CLOCK_MONOTONIC's, as a live camera's frames have it.
         """
-        if self._judged_ns is None or not self.health.is_late(waited_s):
+        if not self.health.is_late(waited_s):
             return Measured(())
+        if self._newest_ns is None:
+            self._newest_ns = time.monotonic_ns() - round(waited_s * 1e9)
+        self._judged_ns = self._newest_ns + round(waited_s * 1e9)
         self._readings = {}
-        return self._judge(self._newest_ns / 1e9 + waited_s, (), {}, problem)
+        return self._judge(self._judged_ns / 1e9, (), {}, problem)
 
     def open_alerts(self) -> tuple[AlertStep, ...]:
         """The latest step of every alert that has not ended."""
@@ -170,7 +198,7 @@ class Measurement:
         for condition in self._conditions():
             if condition.told is not None and condition.told.event_id == event_id:
                 step = condition.acknowledge()
-                return () if step is None else _messages([step])
+                return () if step is None else (message_of(step),)
         known = ", ".join(step.event_id for step in self.open_alerts()) or "none"
         raise Failure(f"no open alert has the event_id {event_id}; open are: {known}")
 
@@ -193,7 +221,7 @@ class Measurement:
         t_s: float,
         displacements: Sequence[Displacement],
         levels: Mapping[str, Levels],
-        problem: str | None = None,
+        problem: Failure | None = None,
     ) -> Measured:
         steps: list[AlertStep] = []
         if self._remembered is not None:
@@ -212,7 +240,8 @@ class Measurement:
                 step = replace(step, dominant_hz=None if fresh is None else fresh.frequency_hz)
             steps.append(step)
         recorded = [_record(one) for one in (*suppressed, *judged.suppressed)]
-        return Measured(tuple(displacements), (), _messages(steps), tuple(recorded), judged=True)
+        alerts = tuple(message_of(step) for step in steps)
+        return Measured(tuple(displacements), (), alerts, tuple(recorded), judged=True)
 
     def _reading(self, name: str, levels: Levels) -> Readings:
         report, shift = self._reports.get(name), self._shifts.get(name)
@@ -223,17 +252,28 @@ class Measurement:
         }
         return self._collected[name].now(levels, self.scales[name], others)
 
-    def _levels(self) -> dict[str, Levels]:
+    def _levels(self, *, motion: bool) -> dict[str, Levels]:
         scales = [self.scales[name] for name in self._windows]
-        levels = VibrationWindow.levels_together(list(self._windows.values()), scales)
+        windows = list(self._windows.values())
+        levels = VibrationWindow.levels_together(windows, scales, motion=motion)
         return dict(zip(self._windows, levels, strict=True))
 
-    def _report(self, now_ns: int) -> None:
-        self._reports = {name: window.report() for name, window in self._windows.items()}
-        self._shifts = {
-            name: tracker.update(now_ns / 1e9, self._reports[name].tones)
-            for name, tracker in self._trackers.items()
-        }
+    def _report(self, now_ns: int, step_ns: int) -> bool:
+        """Report on some regions, when it is time; whether all have been now.
+
+        A report takes as long as several frames, so many regions at once would let frames wait.
+        """
+        if _is_due(self._reported_ns, now_ns, self._report_every_ns):
+            self._reported_ns, self._unreported = now_ns, list(self._windows)
+        if not self._unreported:
+            return False
+        frames = ROUND_SHARE * self._report_every_ns / step_ns if step_ns > 0 else 1.0
+        some = math.ceil(len(self._windows) / max(frames, 1.0))
+        for name in self._unreported[:some]:
+            report = self._reports[name] = self._windows[name].report()
+            self._shifts[name] = self._trackers[name].update(now_ns / 1e9, report.tones)
+        del self._unreported[:some]
+        return not self._unreported
 
     def _telemetry(self, displacement: Displacement, levels: Levels) -> Telemetry:
         name = displacement.region
@@ -256,9 +296,9 @@ class Measurement:
         }
 
 
-def _messages(steps: Sequence[AlertStep]) -> tuple[AlertMessage, ...]:
-    time_utc = utc_text(time.time())
-    return tuple(AlertMessage(time_utc=time_utc, **asdict(step)) for step in steps)
+def message_of(step: AlertStep) -> AlertMessage:
+    """What is told of a step now."""
+    return AlertMessage(time_utc=utc_text(time.time()), **asdict(step))
 
 
 def _record(step: SuppressedStep) -> SuppressedAlert:

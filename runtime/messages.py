@@ -2,9 +2,9 @@
 
 Topics, below ``<topic>/<camera>/``: ``state`` (retained, with a last will), ``telemetry/<region>``
 and ``shapes`` (QoS 0, dropped while there is no connection), ``alerts`` (QoS 1, never retained, kept
-in the outbox until the broker has accepted them). The camera's health goes to ``alerts`` too, with kind
-``health``: a camera that went blind must reach the same person, with the same promise of delivery, as an
-alert.
+in the outbox until the broker has accepted them), ``controls`` (retained) and ``reply`` (QoS 0, the
+answer to a ``command/...``). The camera's health goes to ``alerts`` too, with kind ``health``: a camera
+that went blind must reach the same person, with the same promise of delivery, as an alert.
 
 Values in millimetres are null unless the region has a scale. Their errors (``_se_mm``) include the
 scale's; those of RMS and peak displacement are the scale's alone, and what noise adds shows in
@@ -15,6 +15,8 @@ from datetime import datetime, timezone
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from runtime.config import Rectangle
 
 SCHEMA_VERSION = 1
 
@@ -40,6 +42,8 @@ class State(Message):
     engine: str | None = None
     health: tuple[str, ...] = ()
     """What is wrong with the camera now; nothing when it is well."""
+    unlocked: tuple[str, ...] = ()
+    """What the camera may still change by itself (exposure, gain, white balance, focus), and why."""
     suppressed: int = 0
     """Alerts that would have been raised since the start, and were not: see the record on the disk."""
     evidence_problem: str | None = None
@@ -223,6 +227,29 @@ class AlertMessage(Message):
     duration_s: float
     evidence: str | None = None
     """Folder of the event's evidence, below the camera's folder of events; null while none can be kept."""
+
+
+class Present(Message):
+    """How motion is magnified now; retained. What ``command/magnification`` may set, but ``enabled``."""
+
+    enabled: bool
+    gain: float
+    mode: Literal["static", "dynamic", "band-pass"]
+    low_hz: float
+    high_hz: float
+    area: Rectangle | None
+    """The part of the picture that is magnified (px); null: all of it."""
+
+
+class Reply(Message):
+    """The answer to a command, which was carried out as a whole or not at all."""
+
+    command: str
+    request_id: str | None
+    """As it was sent."""
+    accepted: bool
+    reason: str | None = None
+    """Why it was refused, and what to send instead."""
 
 
 class SuppressedAlert(Message):

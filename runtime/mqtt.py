@@ -10,20 +10,21 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from time import monotonic
 from typing import Any, ParamSpec
 
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from failure import Failure
-from runtime.config import Mqtt
+from runtime.config import Magnification, Mqtt
 from runtime.delivery import REFUSED, AlertDelivery, Answer, DeliveryCounts
 from runtime.messages import AlertMessage, ModeShape, State, Telemetry
+from runtime.mqtt_client import client_for, connect_properties, properties_for
+from runtime.mqtt_commands import Answer as Answers
+from runtime.mqtt_commands import MqttCommands
 from runtime.outbox import Outbox
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ _P = ParamSpec("_P")
 
 _TICK_S = 1.0
 _TELEMETRY_EXPIRES_S = 60
-_PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 
 class Publisher:
@@ -74,11 +74,19 @@ class Publisher:
         self._attempt_failed = False
         self._deadline: float | None = None
         self._problem: str | None = None
-        self._client = self._make_client()
+        client = self._client = client_for(mqtt, self._prefix)
+        client.on_connect = self._guarded(self._on_connect)
+        client.on_connect_fail = self._guarded(self._on_connect_fail)
+        client.on_disconnect = self._guarded(self._on_disconnect)
+        client.on_publish = self._guarded(self._on_publish)
+        client.on_subscribe = self._guarded(self._on_subscribe)
+        client.on_message = self._guarded(self._on_message)
+        self._set_will(client)
         # From here on the sender thread's own:
         self._delivery = AlertDelivery(
             outbox, self._send_alert, window=window, retry_s=unheard_retry_s
         )
+        self._commands = MqttCommands(client, mqtt, self._prefix, self._work.put)
         self._state_packet: int | None = None
         self._online = False
         self._leaving = False
@@ -86,7 +94,10 @@ class Publisher:
 
     def start(self) -> None:
         """Begin to connect, and go on trying for as long as it takes. Returns at once."""
-        self._client.connect_async(self._mqtt.host, self._mqtt.port, self._mqtt.keepalive_s)
+        mqtt = self._mqtt
+        self._client.connect_async(
+            mqtt.host, mqtt.port, mqtt.keepalive_s, properties=connect_properties(mqtt)
+        )
         self._client.loop_start()
         self._sender.start()
 
@@ -114,11 +125,19 @@ class Publisher:
                 f"{self._prefix}/{topic}",
                 message.model_dump_json().encode(),
                 qos=0,
-                properties=self._properties(expires_s=_TELEMETRY_EXPIRES_S),
+                properties=properties_for(self._mqtt, expires_s=_TELEMETRY_EXPIRES_S),
             )
             if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
         self._count("dropped_telemetry")
+
+    def serve(self, answer: Answers) -> None:
+        """Take commands, and have each answered in the sender's thread; see ``mqtt_commands.py``."""
+        self._work.put(lambda: self._serve(answer))
+
+    def tell_controls(self, settings: Magnification) -> None:
+        """Publish what is set, retained. Returns at once."""
+        self._work.put(lambda: self._commands.tell(settings))
 
     def announce(self, **news: Any) -> None:
         """Replace values of the retained state, for example ``health``."""
@@ -138,6 +157,7 @@ class Publisher:
             acknowledged=counts["acknowledged"],
             dropped_alerts=counts["dropped_alerts"] + kept.dropped_parked + kept.dropped_pending,
             dropped_telemetry=counts["dropped_telemetry"],
+            dropped_commands=self._commands.dropped,
             reconnects=max(0, counts["connections"] - 1),
             errors=counts["errors"],
             last_ack_age_s=None if last_ack is None else monotonic() - last_ack,
@@ -220,6 +240,24 @@ class Publisher:
         value, text = reason.value, str(reason)
         self._work.put(lambda: self._take_acknowledgement(packet, value, text))
 
+    def _on_subscribe(
+        self,
+        _client: Client,
+        _data: Any,
+        _packet: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        for reason in reasons:
+            if reason.is_failure:
+                _log.warning(
+                    "%s: refuses commands from %s: %s; check its access rules",
+                    *(self._where, self._commands.topic, reason),
+                )
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        self._commands.arrived(message)
+
     # In the sender thread.
 
     def _run(self) -> None:
@@ -254,6 +292,12 @@ class Publisher:
         self._delivery.window = max(1, min(self._full_window, receive_maximum - 1))
         self._delivery.try_now()
         self._send_state()
+        self._commands.subscribe()
+
+    def _serve(self, answer: Answers) -> None:
+        self._commands.serve(answer)
+        if self._online:
+            self._commands.subscribe()
 
     def _go_offline(self) -> None:
         self._online = False
@@ -296,7 +340,7 @@ class Publisher:
                 connection.close()
 
     def _send_alert(self, topic: str, payload: bytes) -> int | None:
-        info = self._client.publish(topic, payload, qos=1, properties=self._properties())
+        info = self._client.publish(topic, payload, qos=1, properties=properties_for(self._mqtt))
         # Without a connection, too, paho has the message now, and sends it once there is one.
         return None if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else info.mid
 
@@ -304,7 +348,11 @@ class Publisher:
         state = _offline(self._state) if self._leaving else self._state
         payload = state.model_dump_json().encode()
         self._state_packet = self._client.publish(
-            f"{self._prefix}/state", payload, qos=1, retain=True, properties=self._properties()
+            f"{self._prefix}/state",
+            payload,
+            qos=1,
+            retain=True,
+            properties=properties_for(self._mqtt),
         ).mid
 
     def _is_finished(self) -> bool:
@@ -329,38 +377,6 @@ class Publisher:
 
     # In any thread.
 
-    def _make_client(self) -> Client:
-        mqtt = self._mqtt
-        try:
-            mqtt.host.encode("idna")  # an impossible name would end paho's thread
-        except UnicodeError:
-            raise Failure(f'mqtt.host = "{mqtt.host}": is not a host name; correct it') from None
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=f"tremorscope-{self._prefix.replace('/', '-')}",
-            protocol=_PROTOCOLS[mqtt.protocol],
-        )
-        if mqtt.username is not None:
-            client.username_pw_set(mqtt.username, _password(mqtt.password_file))
-        elif mqtt.password_file is not None:
-            raise Failure("mqtt.password_file is given without mqtt.username; add the user's name")
-        client.reconnect_delay_set(min_delay=1, max_delay=30)
-        client.on_connect = self._guarded(self._on_connect)
-        client.on_connect_fail = self._guarded(self._on_connect_fail)
-        client.on_disconnect = self._guarded(self._on_disconnect)
-        client.on_publish = self._guarded(self._on_publish)
-        self._set_will(client)
-        return client
-
-    def _properties(self, expires_s: int | None = None) -> Properties | None:
-        if self._mqtt.protocol != "5":
-            return None
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
-        properties.ContentType = "application/json"
-        if expires_s is not None:
-            properties.MessageExpiryInterval = expires_s
-        return properties
-
     def _set_will(self, client: Client) -> None:
         payload = _offline(self._state).model_dump_json().encode()
         client.will_set(f"{self._prefix}/state", payload, qos=1, retain=True)
@@ -378,21 +394,3 @@ class Publisher:
 
 def _offline(state: State) -> State:
     return state.model_copy(update={"state": "offline"})
-
-
-def _password(path: Path | None) -> str | None:
-    """What the password file holds, without the line's end that an editor puts there."""
-    if path is None:
-        return None
-    try:
-        password = path.read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise Failure(
-            f"mqtt.password_file: {path} cannot be read ({error.strerror}); put the password into "
-            "it, and let the daemon's user read it"
-        ) from None
-    except UnicodeDecodeError:
-        raise Failure(f"mqtt.password_file: {path} is not UTF-8; save it as UTF-8") from None
-    if not password:
-        raise Failure(f"mqtt.password_file: {path} is empty; put the password into it")
-    return password

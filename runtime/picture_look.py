@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]
 
 STRIDE_PX = 8
+LEAST_CONTRAST_GREY = 4.0
+"""A picture or tile with less shows nothing: darkness, glare, a blank wall."""
 TILE_PX = 32
 TILES = 4
 """Sharpness is judged in TILES x TILES tiles, at full resolution."""
-
-_LEAST_CONTRAST_GREY = 4.0  # a tile with less has nothing that could be sharp
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,9 @@ class Look:
     """Energy of fine structure over that of all structure; None for a picture without contrast."""
 
     def is_same_as(self, other: "Look") -> bool:
-        return bool(np.array_equal(self.sample, other.sample))
+        """Whether both show exactly the same; darkness and glare show nothing, and do not count."""
+        shows = float(self.sample.std()) >= LEAST_CONTRAST_GREY
+        return shows and np.array_equal(self.sample, other.sample)
 
 
 def look_at(image: Picture) -> Look:
@@ -47,7 +49,7 @@ def _sharpness(green: Picture) -> float | None:
         for left in _corners(green.shape[1]):
             tile = cv2.blur(green[top : top + TILE_PX, left : left + TILE_PX], (3, 3))
             contrast = float(tile.var())
-            if contrast >= _LEAST_CONTRAST_GREY**2:
+            if contrast >= LEAST_CONTRAST_GREY**2:
                 coarse += contrast
                 fine += float(cv2.Laplacian(tile, cv2.CV_32F).var())
     return fine / coarse if coarse > 0 else None

@@ -5,7 +5,7 @@ memory of its own for a rule (band level, STA/LTA) or a limit (profile) is made 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from calibration.scale import Scale
 from runtime.alert_config import Alert
@@ -79,7 +79,7 @@ class RegionReadings:
         others: Mapping[str, float | None] | None = None,
     ) -> Readings:
         """All readings now; ``others`` are readings that another station knows, by their names."""
-        values: dict[str, float | None] = {**asdict(levels), **(others or {})}
+        values: dict[str, float | None] = {**levels.by_name(), **(others or {})}
         defects: dict[str, str] = {}
         values |= _distance(self._newest, scale)
         for name, (quantity, level) in self._bands.items():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from calibration.scale import Scale
 from runtime.camera.video_file import VideoFacts, VideoFile
-from runtime.clips import clip_writer, side_by_side
+from runtime.clips import clip_writer, magnified_label, side_by_side
 from runtime.config import Camera, Config
 from runtime.displacement import LEARNED_PICTURES
 from runtime.magnification import Magnifier
@@ -110,7 +110,8 @@ def config_for(video: Path, config: Config | None) -> Config:
     """The configuration with the video as its source; without one, proposed regions, defaults."""
     camera = Camera(source=str(video), real_time=False)
     if config is not None:
-        return config.model_copy(update={"camera": camera})
+        masked = camera.model_copy(update={"mask": config.camera.mask})
+        return config.model_copy(update={"camera": masked})
     with VideoFile(video, real_time=False) as source:
         return Config(camera=camera, regions=propose_regions(source.frames()).regions)
 
@@ -126,16 +127,16 @@ def replay(
     ``tell`` gets the share of the file that is done, where the file tells its length. Raises Failure
     for a file that cannot be read, or a region or area outside the picture.
     """
-    video = Path(config.camera.source)
+    video, mask = Path(config.camera.source), config.camera.mask
     measurement = Measurement(config)
     histories = [RegionHistory(region.name) for region in config.regions]
     alerts: list[AlertMessage] = []
-    label = f"magnified x{config.magnification.gain:g}"
-    with VideoFile(video, real_time=False) as first_pictures:
+    label = magnified_label(config.magnification.gain)
+    with VideoFile(video, real_time=False, mask=mask) as first_pictures:
         for frame in islice(first_pictures.frames(), LEARNED_PICTURES):
             measurement.learn(frame)
     with ExitStack() as stack:
-        source = stack.enter_context(VideoFile(video, real_time=False))
+        source = stack.enter_context(VideoFile(video, real_time=False, mask=mask))
         write = first = None
         for frame in source.frames():
             measured = measurement.process(frame)
@@ -155,7 +156,7 @@ def replay(
                 history.telemetry.append(telemetry)
             first = frame.image if first is None else first
             if magnifier is not None and clip is not None:
-                picture = magnifier.process(frame)
+                picture = magnifier.process(frame).picture
                 if write is None:
                     rate_hz = min(source.nominal_rate_hz or 30.0, FASTEST_CLIP_HZ)
                     write = stack.enter_context(clip_writer(clip, rate_hz))

@@ -1,7 +1,6 @@
 """What is told of a region at every report: its displacement, levels and frequencies as a message."""
 
 import time
-from dataclasses import asdict
 
 from calibration.scale import Axis, Scale
 from runtime.displacement import Displacement
@@ -48,7 +47,7 @@ def telemetry_of(
         shake=displacement.shake,
         shake_x_px=displacement.shake_x_px,
         shake_y_px=displacement.shake_y_px,
-        **asdict(levels),
+        **levels.by_name(),
         noise_floor_px_per_root_hz=report.noise_floor_px_per_root_hz,
         dominant_hz=None if strongest is None else strongest.hz,
         dominant_amplitude_px=None if strongest is None else strongest.amplitude_px,

@@ -18,12 +18,14 @@ from runtime.measurement import Measured, Measurement
 from runtime.messages import AlertMessage
 from runtime.mqtt import Publisher
 from runtime.suppressed_record import SuppressedRecord
+from runtime.told import Told
 
 log = logging.getLogger(__name__)
 
 ANNOUNCE_EVERY_S = 10.0
 """The retained state is not told more often for suppressed alerts; for health it is told at once."""
 
+_News = tuple[tuple[str, ...], str | None, tuple[str, ...], int]
 Raised = Callable[[AlertMessage], None]
 
 
@@ -39,14 +41,19 @@ class Telling:
         record: SuppressedRecord | None = None,
         evidence: EvidenceRecorder | None = None,
         raised: Raised | None = None,
+        unlocked: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
+        """``unlocked`` says what the camera may still change by itself."""
         self.suppressed = 0
         """Alerts that were not raised since the start."""
+        self.told = Told()
+        """What those who ask are told."""
         self._publisher, self._memory, self._record = publisher, memory, record
         self._evidence, self._raised = evidence, raised
+        self._unlocked = unlocked
         self._rate_told = {rule.name: False for rule in rules if rule.limit is not None}
         self._rules = rules
-        self._announced: tuple[tuple[str, ...], str | None, int] = ((), None, 0)
+        self._announced: _News = ((), None, (), 0)
         self._announced_s = -ANNOUNCE_EVERY_S
 
     def tell_again(self, messages: Sequence[AlertMessage]) -> None:
@@ -82,13 +89,16 @@ class Telling:
                 self._record.add(suppressed)
         for telemetry in measured.telemetry:
             self._tell_rate(telemetry.rate_hz)
+            self.told.telemetry(telemetry)
             if self._publisher is not None:
                 self._publisher.publish_telemetry(telemetry)
         for shape in measured.shapes:
             if self._publisher is not None:
                 self._publisher.publish_telemetry(shape)
         if measured.judged:
-            self._announce(measurement.health.problems())
+            problems = measurement.health.problems()
+            self.told.judged(problems, measurement.open_alerts())
+            self._announce(problems)
 
     def finish(self, measurement: Measurement) -> None:
         """The daemon ends: the next one goes on from here, hold times included."""
@@ -114,6 +124,7 @@ class Telling:
             *(alert.quantity, _rounded(alert.value), alert.threshold),
             "" if alert.reason is None else f": {alert.reason}",
         )
+        self.told.alert(alert)
         if self._publisher is not None:
             self._publisher.publish_alert(alert)
         if self._evidence is not None:
@@ -135,13 +146,17 @@ class Telling:
     def _announce(self, problems: tuple[str, ...]) -> None:
         now_s = time.monotonic()
         lacking = None if self._evidence is None else self._evidence.problem
-        news = (problems, lacking, self.suppressed)
+        unlocked = self._unlocked()
+        news = (problems, lacking, unlocked, self.suppressed)
         if self._publisher is None or news == self._announced:
             return
-        if news[:2] != self._announced[:2] or now_s - self._announced_s >= ANNOUNCE_EVERY_S:
+        if news[:3] != self._announced[:3] or now_s - self._announced_s >= ANNOUNCE_EVERY_S:
             self._announced, self._announced_s = news, now_s
             self._publisher.announce(
-                health=problems, evidence_problem=lacking, suppressed=self.suppressed
+                health=problems,
+                evidence_problem=lacking,
+                unlocked=unlocked,
+                suppressed=self.suppressed,
             )
 
 

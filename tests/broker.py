@@ -108,6 +108,22 @@ class Listener:
         self._client.loop_start()
         assert self.ready.wait(10), "the listener could not subscribe"
 
+    def send(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        reply_to: str | None = None,
+        correlation: bytes | None = None,
+    ) -> None:
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
+        if reply_to is not None:
+            properties.ResponseTopic = reply_to
+        if correlation is not None:
+            properties.CorrelationData = correlation
+        self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+
     def payloads(self, ending: str) -> list[bytes]:
         """The payloads of the messages whose topic ends so, in order of arrival."""
         return [bytes(m.payload) for m in list(self.messages) if m.topic.endswith(ending)]

@@ -1,12 +1,18 @@
 """Fixtures that tests of several folders share."""
 
 import gc
+import importlib
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from broker import Listener, Mosquitto
+from videos import moving, write_video
+
+from runtime.outbox import Outbox
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -17,6 +23,27 @@ def _little_to_collect() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _no_station_is_left() -> Iterator[None]:
+    """No test may leave a thread of a daemon behind."""
+    yield
+    left = {thread.name for thread in threading.enumerate()}
+    assert not left & {"capture", "measure", "magnify"}
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    box = Outbox(tmp_path / "outbox.sqlite")
+    yield box
+    box.close()
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Fifty frames, more than wait for the measurement at once."""
+    return write_video(tmp_path / "clip.mkv", moving(np.zeros(50)))
 
 
 @pytest.fixture
@@ -41,3 +68,16 @@ def listen(mosquitto: Mosquitto) -> Iterator[Callable[..., Listener]]:
     yield make
     for listener in listeners:
         listener.close()
+
+
+@pytest.fixture
+def _without_gstreamer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which PyGObject is not installed."""
+    original = importlib.import_module
+
+    def without_gi(name: str) -> Any:
+        if name == "gi":
+            raise ModuleNotFoundError(name)
+        return original(name)
+
+    monkeypatch.setattr(importlib, "import_module", without_gi)

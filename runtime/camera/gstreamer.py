@@ -1,6 +1,7 @@
-"""Live cameras through GStreamer: CSI, RTSP, and any pipeline a user writes.
+"""Live cameras through GStreamer: CSI, USB, RTSP, and any pipeline a user writes.
 
-PyGObject is imported when a source is opened, so that files and V4L2 work without it.
+PyGObject is imported when a source is opened, so that files work without it, and USB cameras through
+OpenCV.
 """
 
 import importlib
@@ -14,8 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failure import Failure
-from runtime.camera.pipelines import package_of, pipeline_text, shown
+from runtime.camera.gst_buffer import bytes_of
+from runtime.camera.locks import NETWORK_CAMERA, Locks, hold_argus
+from runtime.camera.pipelines import CAMERA, how_to_get, pipeline_text, shown
+from runtime.camera.problem import CannotWork
 from runtime.camera.source import BaseSource
+from runtime.camera.usb import sends_mjpeg
+from runtime.camera.v4l2_device import hold
 from runtime.config import Camera
 from runtime.frame import Frame
 
@@ -23,8 +29,9 @@ _SLICE_S = 0.1
 """How often a wait for a frame looks for errors and for ``close``."""
 
 
-class _Libraries(NamedTuple):
-    # Any, because PyGObject makes these modules at run time and has no types for them.
+class Libraries(NamedTuple):
+    """GStreamer's modules. Any, because PyGObject makes them at run time and has no types for them."""
+
     gst: Any
     video: Any
 
@@ -39,22 +46,28 @@ class GStreamerSource(BaseSource):
     as it can, with the time since the first frame.
     """
 
-    def __init__(self, camera: Camera, *, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, camera: Camera, *, timeout_s: float = 5.0, first_timeout_s: float | None = None
+    ) -> None:
         """Build the pipeline and start it.
 
         Raises:
-            Failure: GStreamer or one of its elements is not installed, the pipeline is not valid,
-                its source cannot be opened, or it got nowhere within ``timeout_s``.
+            CannotWork: GStreamer or one of its elements is not installed, or the pipeline is not
+                valid.
+            Failure: its source cannot be opened, or it got nowhere within ``first_timeout_s``.
         """
-        super().__init__(shown(camera.source))
+        super().__init__(shown(camera.source), mask=camera.mask)
+        self._camera = camera
         self._timeout_s = timeout_s
+        self._first_timeout_s = timeout_s if first_timeout_s is None else first_timeout_s
         self._closed = threading.Event()
         self._using = threading.Lock()  # the pipeline must not be taken down inside a call
-        self._gst, self._video = _import_gstreamer()
-        jetson = self._gst.ElementFactory.find("nvvidconv") is not None
-        self._pipeline = self._parse(pipeline_text(camera, jetson=jetson))
+        self._gst, self._video = import_gstreamer()
+        self._pipeline = self._parse(pipeline_for(camera, self._gst))
         self._sink = self._find_sink()
         self._first_ns: int | None = None
+        if camera.source.startswith("/dev/"):
+            hold(camera.source, camera, settled=False)
         try:
             self._start(camera.real_time)
         except Failure:
@@ -68,10 +81,26 @@ class GStreamerSource(BaseSource):
             Failure: an element reports an error, a camera's stream ends, no frame came within the
                 timeout, or the pictures are not BGR.
         """
-        while (sample := self._pull()) is not None:
+        limit_s = self._first_timeout_s
+        deadline = monotonic() + limit_s
+        while (sample := self._pull(deadline, limit_s)) is not None:
             t_capture_ns, image = sample
             if self._advances(t_capture_ns):
+                limit_s = self._timeout_s
                 yield self._frame(t_capture_ns, image)
+                deadline = monotonic() + limit_s
+            elif monotonic() > deadline:
+                raise self._silence(limit_s)
+
+    def lock(self) -> Locks:
+        camera = self._camera
+        if camera.source.startswith("/dev/"):
+            return hold(camera.source, camera, settled=True)
+        if camera.source.startswith("csi:") and not camera.automatic:
+            return hold_argus(self._pipeline.get_by_name(CAMERA), camera)
+        if camera.source.startswith("rtsp") and camera.exposure_s is None:
+            return Locks(unlocked=(NETWORK_CAMERA,))
+        return Locks()
 
     def close(self) -> None:
         self._closed.set()
@@ -85,17 +114,17 @@ class GStreamerSource(BaseSource):
         except error_type as error:
             missing = re.search(r'no element "(.+?)"', error.message)
             if missing is not None:
-                raise Failure(
+                raise CannotWork(
                     f"{self.description}: GStreamer has no element {missing.group(1)}; "
-                    f"{_how_to_get(missing.group(1))}"
+                    f"{how_to_get(missing.group(1))}"
                 ) from None
-            raise Failure(
+            raise CannotWork(
                 f"{self.description}: not a valid GStreamer pipeline: {error.message}; try it with "
                 f"`gst-launch-1.0 {shown(text)}`"
             ) from None
         # A lone element is not a pipeline; it has no bus and no clock of its own.
         if not isinstance(pipeline, self._gst.Pipeline):
-            raise Failure(
+            raise CannotWork(
                 f"{self.description}: is a single element, not a pipeline; connect a source to "
                 'its sink with " ! "'
             )
@@ -108,7 +137,7 @@ class GStreamerSource(BaseSource):
             if element.get_factory().get_name() == "appsink"
         ]
         if len(sinks) != 1:
-            raise Failure(
+            raise CannotWork(
                 f"{self.description}: has {len(sinks)} appsinks at its end; leave the appsink out, "
                 "and one is added"
             )
@@ -122,22 +151,21 @@ class GStreamerSource(BaseSource):
         clock.set_property("clock-type", gst.ClockType.MONOTONIC)
         self._pipeline.use_clock(clock)
         self._pipeline.set_state(gst.State.PAUSED)
-        reached, _, _ = self._pipeline.get_state(round(self._timeout_s * gst.SECOND))
+        reached, _, _ = self._pipeline.get_state(round(self._first_timeout_s * gst.SECOND))
         if reached == gst.StateChangeReturn.FAILURE:
             raise self._failure() or Failure(
                 f"{self.description}: cannot be started; try it with gst-launch-1.0"
             )
         if reached == gst.StateChangeReturn.ASYNC:
-            raise self._failure() or self._silence()
+            raise self._failure() or self._silence(self._first_timeout_s)
         self.live = reached == gst.StateChangeReturn.NO_PREROLL
         self._on_clock = self.live or real_time
         self._sink.set_property("drop", self.live)
         self._sink.set_property("sync", real_time and not self.live)
         self._pipeline.set_state(gst.State.PLAYING)
 
-    def _pull(self) -> tuple[int, NDArray[np.uint8]] | None:
+    def _pull(self, deadline: float, limit_s: float) -> tuple[int, NDArray[np.uint8]] | None:
         """Wait for the next frame; None at the end of the stream and after ``close``."""
-        deadline = monotonic() + self._timeout_s
         while True:
             with self._using:
                 if self._closed.is_set():
@@ -157,7 +185,7 @@ class GStreamerSource(BaseSource):
             if ended:
                 return None
             if monotonic() > deadline:
-                raise self._silence()
+                raise self._silence(limit_s)
 
     def _time_ns(self, sample: Any) -> int:
         buffer, none = sample.get_buffer(), self._gst.CLOCK_TIME_NONE
@@ -181,7 +209,7 @@ class GStreamerSource(BaseSource):
             info = None
         if info is None or info.finfo.format != self._video.VideoFormat.BGR:
             kind = "no raw video" if info is None else f"pictures in {info.finfo.name}"
-            raise Failure(
+            raise CannotWork(
                 f"{self.description}: its appsink gets {kind}; put "
                 "`videoconvert ! video/x-raw,format=BGR` before the appsink, or leave it out"
             )
@@ -192,12 +220,11 @@ class GStreamerSource(BaseSource):
         stride, offset = info.stride[0], info.offset[0]
         if meta is not None:  # the buffer's own layout, where it differs from the caps' default
             stride, offset = meta.stride[0], meta.offset[0]
-        pixels = np.frombuffer(buffer.extract_dup(0, buffer.get_size()), np.uint8)
+        pixels = bytes_of(buffer)
         return np.lib.stride_tricks.as_strided(
             pixels[offset : offset + stride * (info.height - 1) + 3 * info.width],
             (info.height, info.width, 3),
             (stride, 3, 1),
-            writeable=False,
         )
 
     def _failure(self) -> Failure | None:
@@ -218,18 +245,34 @@ class GStreamerSource(BaseSource):
             f"{shown(error.message.rstrip('.') + detail[:200])}; {mend}"
         )
 
-    def _silence(self) -> Failure:
+    def _silence(self, limit_s: float) -> Failure:
+        stuck = ""
+        if self.dropped:
+            stuck = f" ({self.dropped} came whose time was not later than the one before)"
         return Failure(
-            f"{self.description}: no frame for {self._timeout_s:g} s after {self._index} frames; "
+            f"{self.description}: no frame for {limit_s:g} s after {self._index} frames{stuck}; "
             "check that the camera is on and that nothing else uses it"
         )
 
 
-def _import_gstreamer() -> _Libraries:
+def pipeline_for(camera: Camera, gst: Any) -> str:
+    """The pipeline for a camera on this machine; a USB camera is asked what it can send.
+
+    Raises:
+        Failure: the device is not there or in use, or has no pictures of the wanted size and rate.
+    """
+    jetson = gst.ElementFactory.find("nvvidconv") is not None
+    if not camera.source.startswith("/dev/"):
+        return pipeline_text(camera, jetson=jetson)
+    return pipeline_text(camera, jetson=jetson, mjpeg=sends_mjpeg(camera, gst))
+
+
+def import_gstreamer() -> Libraries:
+    """GStreamer, ready to use. Raises CannotWork, with the packages, where it is not installed."""
     try:
         gi = importlib.import_module("gi")
     except ImportError:
-        raise Failure(
+        raise CannotWork(
             "GStreamer sources need PyGObject, which is not installed: `apt install python3-gi "
             "gir1.2-gst-plugins-base-1.0` where Python is the system's, or `pip install "
             "'PyGObject<3.52'` after `apt install libgirepository1.0-dev libcairo2-dev`"
@@ -241,13 +284,13 @@ def _import_gstreamer() -> _Libraries:
         video = importlib.import_module("gi.repository.GstVideo")
         importlib.import_module("gi.repository.GstApp")  # gives the appsink its methods
     except (ImportError, ValueError):
-        raise Failure(
+        raise CannotWork(
             "GStreamer's descriptions for Python are not installed: `apt install "
             "gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good`"
         ) from None
     if not gst.is_initialized():
         gst.init(None)
-    return _Libraries(gst, video)
+    return Libraries(gst, video)
 
 
 def _iterate(gst: Any, iterator: Any) -> Iterator[Any]:
@@ -259,12 +302,3 @@ def _iterate(gst: Any, iterator: Any) -> Iterator[Any]:
             return
         else:
             yield element
-
-
-def _how_to_get(element: str) -> str:
-    package = package_of(element)
-    if package is None:
-        return f"`gst-inspect-1.0 {element}` tells whether it is there, once it is installed"
-    if package.startswith("nvidia"):
-        return f"it comes with JetPack on a Jetson: `apt install {package}`"
-    return f"`apt install {package}`"

@@ -1,7 +1,5 @@
 """USB and other V4L2 cameras through OpenCV, where there is no GStreamer."""
 
-import os
-import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failure import Failure
+from runtime.camera.locks import Locks
 from runtime.camera.source import BaseSource
+from runtime.camera.v4l2_device import check_device, hold
 from runtime.config import Camera
 from runtime.frame import Frame
 
@@ -33,8 +33,10 @@ class V4l2Source(BaseSource):
         Raises:
             Failure: there is no such device, it may not be opened, or it is in use or no camera.
         """
-        super().__init__(camera.source)
-        _check_device(Path(camera.source))
+        super().__init__(camera.source, mask=camera.mask)
+        check_device(Path(camera.source))
+        hold(camera.source, camera, settled=False)
+        self._camera = camera
         self._closed = threading.Event()
         self._reading = threading.Lock()  # OpenCV must not be released in the middle of a read
         self._capture = cv2.VideoCapture(camera.source, cv2.CAP_V4L2)
@@ -64,6 +66,9 @@ class V4l2Source(BaseSource):
             if self._advances(t_capture_ns):
                 yield self._frame(t_capture_ns, image)
 
+    def lock(self) -> Locks:
+        return hold(self._camera.source, self._camera, settled=True)
+
     def close(self) -> None:
         self._closed.set()
         with self._reading:
@@ -91,20 +96,3 @@ def capture_time_ns(driver_ms: float, read_ns: int) -> int:
     """
     driver_ns = round(driver_ms * 1e6)
     return driver_ns if 0 <= read_ns - driver_ns <= OLDEST_PLAUSIBLE_NS else read_ns
-
-
-def _check_device(path: Path) -> None:
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        raise Failure(
-            f"{path}: there is no such device; plug the camera in, and find its name with "
-            "`ls /dev/v4l/by-id`"
-        ) from None
-    if not stat.S_ISCHR(mode):
-        raise Failure(f"{path}: is not a camera device; find its name with `ls /dev/v4l/by-id`")
-    if not os.access(path, os.R_OK | os.W_OK):
-        raise Failure(
-            f"{path}: may not be opened by this user; add the user to the group video "
-            "(`usermod -aG video USER`) and log in anew"
-        )

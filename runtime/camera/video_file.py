@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from failure import Failure
 from runtime.camera.source import BaseSource
+from runtime.config import Rectangle
 from runtime.frame import Frame
 
 _log = logging.getLogger(__name__)
@@ -50,13 +51,13 @@ class VideoFile(BaseSource):
 
     live = False
 
-    def __init__(self, path: Path, *, real_time: bool) -> None:
+    def __init__(self, path: Path, *, real_time: bool, mask: tuple[Rectangle, ...] = ()) -> None:
         """Open the file and decode its first frame.
 
         Raises:
             Failure: there is no such file, it is not a video, or no frame of it can be decoded.
         """
-        super().__init__(str(path))
+        super().__init__(str(path), mask=mask)
         self.damage: str | None = None
         self._real_time = real_time
         self._closed = threading.Event()

@@ -21,6 +21,11 @@ class Engine(Protocol):
         """What runs, where, and why nothing faster does; for logs and messages."""
         ...
 
+    @property
+    def size_px(self) -> tuple[int, int] | None:
+        """(width, height) of the only pictures that it takes; None for any."""
+        ...
+
     def reset(self) -> None:
         """Forget all frames."""
         ...

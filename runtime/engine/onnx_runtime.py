@@ -54,6 +54,10 @@ class OnnxRuntimeEngine:
     def description(self) -> str:
         return self._description
 
+    @property
+    def size_px(self) -> tuple[int, int] | None:
+        return self._sidecar.size_px
+
     def reset(self) -> None:
         self._state = None
 

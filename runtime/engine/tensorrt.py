@@ -76,6 +76,10 @@ class TensorRtEngine:
     def sidecar(self) -> EngineSidecar:
         return self._sidecar
 
+    @property
+    def size_px(self) -> tuple[int, int]:
+        return self._sidecar.size_px
+
     def reset(self) -> None:
         self._opened().reset()
 

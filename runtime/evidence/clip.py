@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.scale import Scale
-from runtime.clips import WHITE, ClipEncoder, Picture, side_by_side, write_text
+from runtime.clips import WHITE, ClipEncoder, Picture, magnified_label, side_by_side, write_text
 from runtime.config import Region
 from runtime.evidence.ring import KeptPicture, PictureRing
 from runtime.evidence.samples import SampleRing
@@ -44,9 +44,9 @@ class ClipRecording:
         *,
         regions: Sequence[Region],
         scales: Mapping[str, Scale | None],
-        label: str | None,
+        magnifies: bool,
     ) -> None:
-        """``label`` is of the magnified pictures; None where nothing is magnified."""
+        """``magnifies``: whether magnified pictures are to be beside the raw ones."""
         self.events: list[Raised] = []
         self.pictures = 0
         self.begins_ns: int | None = None
@@ -54,7 +54,7 @@ class ClipRecording:
         self.reached_ns = from_ns - 1
         """Pictures up to this time are written."""
         self.ends_ns = from_ns
-        self._regions, self._scales, self._label = tuple(regions), scales, label
+        self._regions, self._scales, self._magnifies = tuple(regions), scales, magnifies
         self._encoder = encoder
         self._size: tuple[int, ...] | None = None
 
@@ -94,13 +94,12 @@ class ClipRecording:
         unix_s: float | None,
     ) -> Picture:
         left = raw.decoded()
-        right, label = (left, NOT_YET) if magnified is None else (magnified.decoded(), self._label)
+        right, label = left, NOT_YET
+        if magnified is not None:
+            right, label = magnified.decoded(), magnified_label(magnified.gain)
         open_now = {name for one in self.events if one.is_open(raw.t_ns) for name in one.regions}
         regions = outlines(self._regions, left.shape[1] / raw.width_px)
-        if self._label is None or label is None:
-            both = side_by_side(left, None, regions, "", open_now)
-        else:
-            both = side_by_side(left, right, regions, label, open_now)
+        both = side_by_side(left, right if self._magnifies else None, regions, label, open_now)
         when = f"{raw.t_ns / 1e9:.2f} s"
         if unix_s is not None:
             when = utc_text(raw.t_ns / 1e9 + unix_s)

@@ -56,7 +56,7 @@ class Group:
         rate_hz: float,
         regions: Sequence[Region],
         scales: Mapping[str, Scale | None],
-        label: str | None,
+        magnifies: bool,
         lost_pictures: Callable[[], int],
     ) -> None:
         """``limit_ns``: no picture after it is kept. ``gives_up_s``: of the steady clock, when to end
@@ -73,7 +73,7 @@ class Group:
             first.from_ns,
             regions=regions,
             scales=scales,
-            label=label,
+            magnifies=magnifies,
         )
         self._clip.events.append(first.raised)
 

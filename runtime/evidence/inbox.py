@@ -14,11 +14,11 @@ from runtime.messages import AlertMessage
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A picture (height, width, 3) as it came from the camera, or magnified; not a copy."""
+    """A picture (height, width, 3) as it came from the camera, or magnified ``gain`` times; not a copy."""
 
     t_ns: int
     image: NDArray[np.uint8]
-    magnified: bool = False
+    gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,10 @@ class Inbox:
         with self._changed:
             self._closed = True
             self._changed.notify()
+
+    def waiting(self, kind: type) -> int:
+        """How many of a kind have not been fetched."""
+        return self._waiting[kind]
 
     @property
     def done(self) -> bool:

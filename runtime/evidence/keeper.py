@@ -9,8 +9,9 @@ from importlib.metadata import version
 
 from failure import Failure
 from runtime.camera.pipelines import shown as without_password
-from runtime.clips import side_by_side
+from runtime.clips import magnified_label, side_by_side
 from runtime.config import Config
+from runtime.controls import Controls
 from runtime.evidence.clip import Raised
 from runtime.evidence.folder import DISK_ERRORS, EventFile, EventFolder
 from runtime.evidence.group import Group, Member
@@ -62,14 +63,16 @@ class EventKeeper:
         pictures: PictureRing,
         *,
         engine: str | None = None,
+        controls: Controls | None = None,
         lost_pictures: Callable[[], int] = lambda: 0,
     ) -> None:
-        """``engine`` magnifies, None: nothing does. ``lost_pictures``: how many never came into the
-        ring."""
+        """``engine`` magnifies as ``controls`` say, None: nothing does. ``lost_pictures``: how many
+        never came into the ring."""
         self.counters = EvidenceCounters()
         self.problem: str | None = None
         self.root = config.evidence_folder
         self._config, self._engine = config, engine
+        self._controls = controls or Controls(config.magnification)
         self._pictures, self._lost_pictures = pictures, lost_pictures
         self._samples = SampleRing()
         self._scales = {region.name: scale_of(region) for region in config.regions}
@@ -210,7 +213,7 @@ class EventKeeper:
             rate_hz=settings.clip_rate_hz,
             regions=self._config.regions,
             scales=self._scales,
-            label=self._label,
+            magnifies=self._engine is not None,
             lost_pictures=self._lost_pictures,
         )
         newest = self._samples.newest
@@ -219,20 +222,15 @@ class EventKeeper:
         self._groups.append(group)
         return group
 
-    @property
-    def _label(self) -> str | None:
-        """Of magnified pictures; None where nothing is magnified."""
-        gain = self._config.magnification.gain
-        return None if self._engine is None else f"magnified x{gain:g}"
-
     def _keep_snapshot(self, folder: EventFolder, message: AlertMessage) -> None:
-        raw, magnified = (self._pictures.newest(kind) for kind in ("raw", "magnified"))
+        raw, newest = self._pictures.newest("raw"), self._pictures.newest("magnified")
         if raw is None:
             return
-        if magnified is not None and magnified.shape != raw.shape:
+        magnified, gain = newest or (None, None)
+        if magnified is not None and magnified.shape != raw[0].shape:
             magnified = None
         picture = side_by_side(
-            raw, magnified, self._config.regions, self._label or "", set(message.regions)
+            raw[0], magnified, self._config.regions, magnified_label(gain), set(message.regions)
         )
         folder.write_snapshot(picture)
 
@@ -309,6 +307,7 @@ class EventKeeper:
 
     def _new_file(self, message: AlertMessage) -> EventFile:
         config = self._config.model_dump(mode="json", exclude={"mqtt"})
+        config["magnification"] = self._controls.settings.model_dump(mode="json")
         config["camera"]["source"] = without_password(config["camera"]["source"])
         scales = {
             name: None if scale is None else scale.model_dump()

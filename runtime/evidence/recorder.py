@@ -11,16 +11,15 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
-import numpy as np
-from numpy.typing import NDArray
-
 from runtime.camera import is_file
 from runtime.config import Config
+from runtime.controls import Controls
 from runtime.displacement import Displacement
 from runtime.evidence.inbox import Inbox, Sampled, Shot
 from runtime.evidence.keeper import ENDED, EventKeeper, EvidenceCounters
 from runtime.evidence.ring import Kind, PictureRing
 from runtime.frame import Frame
+from runtime.magnification import Magnified
 from runtime.messages import AlertMessage
 
 _log = logging.getLogger(__name__)
@@ -36,13 +35,19 @@ class EvidenceRecorder:
     ``see``, ``see_magnified``, ``measured`` and ``alert`` never wait; each is for one thread.
     """
 
-    def __init__(self, config: Config, *, engine: str | None = None) -> None:
-        """``engine`` is what magnifies, None where nothing does."""
+    def __init__(
+        self, config: Config, *, engine: str | None = None, controls: Controls | None = None
+    ) -> None:
+        """``engine`` is what magnifies, None where nothing does; ``controls`` are its settings."""
         self.pictures, self.events = Inbox(), Inbox()
         """What waits for each of the two threads, and what of it was lost."""
         self._ring = PictureRing(round(config.evidence.memory_mb * 1e6))
         self._keeper = EventKeeper(
-            config, self._ring, engine=engine, lost_pictures=lambda: self.pictures.lost[Shot]
+            config,
+            self._ring,
+            engine=engine,
+            controls=controls,
+            lost_pictures=lambda: self.pictures.lost[Shot],
         )
         self._rate_hz = config.evidence.clip_rate_hz
         # Files that are played as fast as possible have times of their own.
@@ -80,10 +85,11 @@ class EvidenceRecorder:
         if self._is_due("raw", frame.t_capture_ns):
             self.pictures.put(Shot(frame.t_capture_ns, frame.image))
 
-    def see_magnified(self, frame: Frame, picture: NDArray[np.uint8]) -> None:
-        """The magnified picture of a frame."""
-        if self._is_due("magnified", frame.t_capture_ns):
-            self.pictures.put(Shot(frame.t_capture_ns, picture, magnified=True))
+    def see_magnified(self, magnified: Magnified) -> None:
+        """What was magnified of a frame; of most only the time is looked at."""
+        t_ns = magnified.frame.t_capture_ns
+        if self._is_due("magnified", t_ns):
+            self.pictures.put(Shot(t_ns, magnified.picture, magnified.settings.gain))
 
     def measured(self, displacements: tuple[Displacement, ...]) -> None:
         """The displacements of one frame."""
@@ -113,8 +119,8 @@ class EvidenceRecorder:
             shot = self.pictures.get(timeout_s=1.0)
             if isinstance(shot, Shot):
                 with _going_on():
-                    kind: Kind = "magnified" if shot.magnified else "raw"
-                    self._ring.add(kind, shot.t_ns, shot.image)
+                    kind: Kind = "raw" if shot.gain is None else "magnified"
+                    self._ring.add(kind, shot.t_ns, shot.image, shot.gain)
 
     def _keep_events(self) -> None:
         _give_way()

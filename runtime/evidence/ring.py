@@ -3,7 +3,7 @@
 A picture at most 960 px wide takes 30 to 130 KB as a JPEG of quality 85, most for fine texture. 15 a
 second, raw and magnified, over 10 s before an event and 2 s until they are written are 360 pictures: 11
 to 47 MB, which the 64 MB of ``evidence.memory_mb`` hold. Encoding one takes 1 to 4 ms of the evidence's
-own thread, and is the only copy that is made of a picture.
+own thread; the full picture is never copied for it.
 """
 
 import threading
@@ -37,12 +37,14 @@ def keepable(image: Picture, widest_px: int | None = WIDEST_PX) -> Picture:
 
 @dataclass(frozen=True, slots=True)
 class KeptPicture:
-    """``jpeg`` of a picture taken at ``t_ns``, and the size of the picture before it was made smaller."""
+    """``jpeg`` of a picture taken at ``t_ns``, and its size before it was made smaller; the ``gain`` of a
+    magnified one."""
 
     t_ns: int
     jpeg: bytes
     width_px: int
     height_px: int
+    gain: float | None = None
 
     def decoded(self) -> Picture:
         found = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
@@ -63,7 +65,7 @@ class PictureRing:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._kept: dict[Kind, list[KeptPicture]] = {"raw": [], "magnified": []}
-        self._newest: dict[Kind, Picture] = {}
+        self._newest: dict[Kind, tuple[Picture, float | None]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -71,7 +73,7 @@ class PictureRing:
         """What the pictures take; never more than ``most_bytes``."""
         return self._bytes
 
-    def add(self, kind: Kind, t_ns: int, image: Picture) -> None:
+    def add(self, kind: Kind, t_ns: int, image: Picture, gain: float | None = None) -> None:
         """Keep a picture; a time that goes back empties the ring first."""
         options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
         good, encoded = cv2.imencode(".jpg", keepable(image), options)
@@ -81,17 +83,17 @@ class PictureRing:
             kept = self._kept[kind]
             if kept and t_ns <= kept[-1].t_ns:
                 self._clear()
-            kept.append(KeptPicture(t_ns, encoded.tobytes(), width, height))
+            kept.append(KeptPicture(t_ns, encoded.tobytes(), width, height, gain))
             self._bytes += len(encoded)
-            self._newest[kind] = image
+            self._newest[kind] = image, gain
             while self._bytes > self._most_bytes:
                 self._drop_oldest()
 
-    def newest(self, kind: Kind) -> Picture | None:
-        """The newest picture in its own size, for a snapshot."""
+    def newest(self, kind: Kind) -> tuple[Picture, float | None] | None:
+        """The newest picture in its own size, for a snapshot, and its gain."""
         with self._lock:
-            image = self._newest.get(kind)
-        return None if image is None else keepable(image, None)
+            newest = self._newest.get(kind)
+        return None if newest is None else (keepable(newest[0], None), newest[1])
 
     def raw_after(self, t_ns: int) -> KeptPicture | None:
         """The first raw picture later than ``t_ns``."""

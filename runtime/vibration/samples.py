@@ -30,7 +30,7 @@ class Samples:
         back) empties the table first.
         """
         if len(self) and t_ns <= self._t_ns[self._end - 1]:
-            self._first = self._end = 0
+            self.clear()
         if self._end == len(self._t_ns):
             self._make_room()
         self._t_ns[self._end] = t_ns
@@ -39,6 +39,9 @@ class Samples:
         self._first = max(self._first, self._end - self._most)
         while t_ns - self._t_ns[self._first] > self._kept_ns:
             self._first += 1
+
+    def clear(self) -> None:
+        self._first = self._end = 0
 
     def newest(self, within_ns: int) -> tuple[NDArray[np.int64], Floats]:
         """Time stamps (n,) and values (columns, n) of the newest time; views, to be read at once."""

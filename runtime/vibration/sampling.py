@@ -4,6 +4,7 @@ A camera samples without a filter before it: vibration above the Nyquist frequen
 rate, is not removed but shows at a lower, wrong frequency.
 """
 
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,42 @@ _CHANGED = 0.02  # share by which the rate may differ between both halves of the
 _MOST_LOST = 0.05  # share of frames that may be missing or unusable
 _MOST_BLURRED = 0.1  # share of an amplitude that exposure may take away
 _FEWEST_STEPS = 16
+
+_WATCHED_STEPS = 32
+_OTHER_RATE = 1.1  # a step longer or shorter by this factor is another rate
+
+
+class RateWatch:
+    """Says when frames come at another rate than before, so that no spectrum mixes the two.
+
+    Both the median and the mean of the newest steps must have changed, in a stretch without long gaps:
+    lost frames change only the mean, and frames that come in bursts only the median.
+    """
+
+    def __init__(self) -> None:
+        self._steps_ns: deque[int] = deque(maxlen=_WATCHED_STEPS)
+        self._newest_ns: int | None = None
+        self._usual: tuple[float, float] | None = None
+
+    def has_changed(self, t_ns: int) -> bool:
+        """Take the time of every frame; whether the rate has changed by now."""
+        last_ns, self._newest_ns = self._newest_ns, t_ns
+        if last_ns is None or t_ns <= last_ns:
+            self._steps_ns.clear()
+            return False
+        self._steps_ns.append(t_ns - last_ns)
+        median = float(np.median(self._steps_ns))
+        if len(self._steps_ns) < _WATCHED_STEPS or max(self._steps_ns) > LONGEST_GAP_STEPS * median:
+            return False
+        now = (median, float(np.mean(self._steps_ns)))
+        if self._usual is None:
+            self._usual = now
+        ratios = [one / usual for one, usual in zip(now, self._usual, strict=True)]
+        if not (min(ratios) > _OTHER_RATE or max(ratios) < 1 / _OTHER_RATE):
+            return False
+        self._steps_ns.clear()
+        self._usual = None
+        return True
 
 
 def rate_of(t_s: Floats) -> float | None:

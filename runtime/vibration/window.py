@@ -12,7 +12,7 @@ from runtime.vibration.levels import AXES, Levels, levels_of, levels_of_regions,
 from runtime.vibration.record import Floats
 from runtime.vibration.samples import Samples
 from runtime.vibration.sampling import rate_of, warnings_of
-from runtime.vibration.spectrum import Spectrum, amplitude_spectrum, power_density
+from runtime.vibration.spectrum import Spectrum, amplitude_spectrum, power_densities
 from runtime.vibration.tones import Tone, tones_of_axes
 
 MOST_SAMPLES = 16384
@@ -80,6 +80,10 @@ class VibrationWindow:
         y, y_noise = _known(displacement.y_px, displacement.y_noise_px, displacement.y_se_px)
         self._samples.append(displacement.t_capture_ns, (x, y, x_noise, y_noise))
 
+    def clear(self) -> None:
+        """Forget all: what comes next does not go on with it."""
+        self._samples.clear()
+
     @property
     def rate_hz(self) -> float | None:
         """Frames a second while none is lost; None for fewer than three."""
@@ -100,11 +104,15 @@ class VibrationWindow:
 
     @staticmethod
     def levels_together(
-        windows: Sequence["VibrationWindow"], scales: Sequence[Scale | None]
+        windows: Sequence["VibrationWindow"],
+        scales: Sequence[Scale | None],
+        *,
+        motion: bool = True,
     ) -> list[Levels]:
         """What ``levels`` says of each window, faster, for windows of one camera.
 
-        They have the same settings and got the same frames.
+        They have the same settings and got the same frames. Without ``motion``, there is no peak to peak,
+        velocity and acceleration.
         """
         if not windows:
             return []
@@ -119,6 +127,7 @@ class VibrationWindow:
             level_s=one._level_s,
             low_hz=one._low_hz,
             high_hz=one._high_hz,
+            motion=motion,
         )
 
     def record(self) -> tuple[Floats, Floats]:
@@ -156,7 +165,7 @@ class VibrationWindow:
         t_s, moved_px = self.record()
         length_s = -float(t_s[0]) if len(t_s) > 1 else self._window_ns / 1e9
         tones = tuple(tones_of_axes(t_s, moved_px[0], moved_px[1], stretch="newest"))
-        densities = [power_density(t_s, values) for values in moved_px]
+        densities = power_densities(t_s, moved_px)
         floors = [one.floor_px_per_root_hz for one in densities if one is not None]
         damping = None
         if tones and tones[0].axis is not None:

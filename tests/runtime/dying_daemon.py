@@ -88,6 +88,12 @@ class Publisher:
     def announce(self, **_: object) -> None:
         pass
 
+    def serve(self, _: object) -> None:
+        pass
+
+    def tell_controls(self, _: object) -> None:
+        pass
+
 
 class Memory(AlertMemory):
     def keep(
@@ -119,7 +125,7 @@ def patiently(self: Daemon, frame: Frame | None) -> None:
         return
 
 
-mock.patch("runtime.daemon.open_source", side_effect=lambda _: Film()).start()
+mock.patch("runtime.camera.recovery.open_source", side_effect=lambda _, **__: Film()).start()
 mock.patch.object(Daemon, "_put_for_measuring", patiently).start()
 rule = Alert(
     name="sway",

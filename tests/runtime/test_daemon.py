@@ -1,208 +1,46 @@
 """The daemon on real files, on GStreamer's test source, and on cameras that misbehave on purpose."""
 
-import logging
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from broker import wait_until
-from numpy.typing import NDArray
+from daemons import (
+    LIVE,
+    Engine,
+    FakeCamera,
+    SilentCamera,
+    config,
+    daemon,
+    ended,
+    in_thread,
+    needs_gstreamer,
+)
 from videos import burst, moving, write_video
 
-import runtime.daemon
+import runtime.camera.recovery
 from failure import Failure
-from runtime.camera.source import BaseSource
-from runtime.config import Alert, Camera, Config, Health, Magnification, Region
-from runtime.daemon import QUEUE_FRAMES, Daemon
-from runtime.engine import Coming, Follow
+from runtime.config import Alert, Health, Region
+from runtime.daemon import Daemon
 from runtime.frame import Frame
-from runtime.magnification import Magnifier
-from runtime.measurement import Measured, Measurement
+from runtime.magnification import Magnified
+from runtime.measurement import Measurement
 from runtime.messages import AlertMessage, SuppressedAlert
 from runtime.suppressed_record import SuppressedRecord
 
-needs_gstreamer = pytest.mark.skipif(
-    os.environ.get("TREMORSCOPE_WITHOUT_GSTREAMER") == "1",
-    reason="TREMORSCOPE_WITHOUT_GSTREAMER=1",
-)
-GIRDER = Region(name="girder", x=12, y=12, width=40, height=40)
-LIVE = "gst: videotestsrc is-live=true ! video/x-raw,width=64,height=64,framerate=50/1"
-STATIONS = {"capture", "measure", "magnify"}
-PICTURES = [np.full((64, 64, 3), level, np.uint8) for level in range(3)]
-
-
-def config(source: str | Path, *, real_time: bool = False, **others: Any) -> Config:
-    camera = Camera(source=str(source), real_time=real_time)
-    return Config(camera=camera, regions=(GIRDER,), **others)
-
-
-def daemon(settings: Config, engine: "Engine | None" = None, **others: Any) -> Daemon:
-    magnifier = None if engine is None else Magnifier(Magnification(), engine)
-    return Daemon(settings, magnifier=magnifier, publisher=None, **others)
-
-
-class Engine:
-    """Gives pictures back as they are, after a ``hook`` of the test's."""
-
-    description = "engine of a test"
-
-    def __init__(self, hook: Callable[[], object] = lambda: None) -> None:
-        self._hook = hook
-        self.coming: Coming | None = None
-
-    def reset(self) -> None:
-        pass
-
-    def step(
-        self,
-        image: NDArray[np.uint8],
-        _gain: float,
-        _follow: Follow,
-        coming: Coming | None = None,
-    ) -> NDArray[np.uint8]:
-        self.coming = coming
-        self._hook()
-        return image
-
-    def close(self) -> None:
-        pass
-
-
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    """Fifty frames, more than wait for the measurement at once."""
-    return write_video(tmp_path / "clip.mkv", moving(np.zeros(50)))
-
-
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[Frame]:
-    """Collects every frame that is measured."""
-    frames: list[Frame] = []
-    original = Measurement.process
-
-    def process(self: Measurement, frame: Frame) -> Measured:
-        frames.append(frame)
-        return original(self, frame)
-
-    monkeypatch.setattr(Measurement, "process", process)
-    return frames
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    yield
-    assert not STATIONS & {thread.name for thread in threading.enumerate()}
-
-
-def in_thread(one: Daemon) -> threading.Thread:
-    """Runs a daemon beside the test, which stops it."""
-    thread = threading.Thread(target=one.run, name="run")
-    thread.start()
-    return thread
-
-
-def ended(thread: threading.Thread) -> None:
-    thread.join(10)
-    assert not thread.is_alive(), "the daemon has not ended"
-
-
-def test_an_engine_sees_the_next_frame_coming_and_a_newer_one_overtakes_it(video: Path) -> None:
-    shown: list[int] = []
-    seen: list[NDArray[np.uint8] | None] = []
-    two_wait = threading.Event()
-
-    def look() -> None:
-        assert engine.coming is not None
-        if not seen:
-            seen.append(engine.coming(10.0))
-            two_wait.wait(10)
-            seen.append(engine.coming(0.0))
-
-    engine = Engine(look)
-    one = daemon(config(video), engine, shown=lambda frame, _: shown.append(frame.index))
-    frames = [Frame(number, number * 10**7, picture) for number, picture in enumerate(PICTURES)]
-    magnify = threading.Thread(target=one._magnify, name="magnify")
-    one._to_magnify.put(frames[0])
-    magnify.start()
-    wait_until(lambda: engine.coming is not None, "the first frame computes")
-    one._to_magnify.put(frames[1])
-    wait_until(lambda: len(seen) == 1, "the next frame was seen")
-    one._to_magnify.put(frames[2])
-    two_wait.set()
-    wait_until(lambda: shown == [0, 2], "the newest frame was shown")
-    one.stop()
-    magnify.join()
-    assert seen[0] is frames[1].image
-    assert seen[1] is frames[2].image
-
-
-@pytest.mark.parametrize("real_time", [False, True])
-def test_every_frame_of_a_file_is_measured_once_and_in_order(
-    video: Path, measured: list[Frame], real_time: bool
-) -> None:
-    one = daemon(config(video, real_time=real_time))
-    one.run()
-    assert [frame.index for frame in measured] == list(range(50))
-    counts = one.counters
-    assert (counts.captured, counts.measured, counts.not_measured) == (50, 50, 0)
-    assert (counts.magnified, counts.reopened) == (0, 0)
-
-
-def test_a_file_waits_for_a_slow_measurement(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = daemon(config(video))
-    original = Measurement.process
-
-    def process(self: Measurement, frame: Frame) -> Measured:
-        if frame.index == 0:
-            wait_until(one._to_measure.full, "all waiting room is taken")
-            time.sleep(0.1)  # for the frames that could be lost now
-        return original(self, frame)
-
-    monkeypatch.setattr(Measurement, "process", process)
-    one.run()
-    assert (one.counters.measured, one.counters.not_measured) == (50, 0)
-
-
-def test_a_slow_engine_skips_frames_and_the_measurement_misses_none(
-    video: Path, measured: list[Frame]
-) -> None:
-    all_measured = threading.Event()
-    shown: list[int] = []
-
-    class Watched(Daemon):
-        def _measure(self) -> None:
-            super()._measure()
-            all_measured.set()
-
-    one = Watched(
-        config(video),
-        magnifier=Magnifier(Magnification(), Engine(lambda: all_measured.wait(30))),
-        publisher=None,
-        shown=lambda frame, _: shown.append(frame.index),
-    )
-    one.run()
-    assert all_measured.is_set()
-    assert [frame.index for frame in measured] == list(range(50))
-    # The engine kept its first frame until all others were measured; after it, only the newest.
-    assert shown[0] < 49
-    assert shown[1:] in ([], [49])
-    assert one.counters.magnified == len(shown)
-
 
 def test_what_is_shown_is_the_frame_and_its_magnified_picture(video: Path) -> None:
-    shown: list[tuple[Frame, NDArray[np.uint8]]] = []
+    shown: list[Magnified] = []
     settings = config(video, real_time=True)
-    daemon(settings, Engine(), shown=lambda *both: shown.append(both)).run()
+    daemon(settings, Engine(), shown=shown.append).run()
     assert len(shown) > 10
-    indices = [frame.index for frame, _ in shown]
+    indices = [one.frame.index for one in shown]
     assert indices == sorted(set(indices))
-    for frame, picture in shown:
-        np.testing.assert_array_equal(picture, frame.image)
+    for one in shown:
+        np.testing.assert_array_equal(one.picture, one.frame.image)
 
 
 def test_alerts_are_handed_over_as_they_are_raised(tmp_path: Path) -> None:
@@ -294,7 +132,7 @@ def test_a_camera_that_fails_later_is_opened_again(caplog: pytest.LogCaptureFixt
     finally:
         one.stop()
         ended(thread)
-    assert one.counters.reopened >= 1
+    assert one.counters.camera.reopened >= 1
     assert one.counters.measured > 5
     assert "the stream has ended after 5 frames" in caplog.text
     assert "opening it again in 1 s" in caplog.text
@@ -302,9 +140,25 @@ def test_a_camera_that_fails_later_is_opened_again(caplog: pytest.LogCaptureFixt
 
 @needs_gstreamer
 @pytest.mark.parametrize("source", ["gst: v4l2src device=/dev/no-video", "/dev/no-video"])
-def test_a_camera_that_cannot_be_opened_at_the_start_is_told(source: str) -> None:
-    with pytest.raises(Failure, match="/dev/no-video"):
-        daemon(config(source), Engine()).run()
+def test_a_camera_that_never_starts_is_told_and_tried_again(source: str) -> None:
+    raised: list[AlertMessage] = []
+    one = daemon(config(source), Engine(), raised=raised.append)
+    thread = in_thread(one)
+    try:
+        wait_until(lambda: bool(raised), "it is told")
+        wait_until(lambda: one.counters.camera.reopened > 1, "it is tried again")
+    finally:
+        one.stop()
+        ended(thread)
+    [alert] = raised
+    assert (alert.kind, alert.rule) == ("health", "offline")
+    assert "/dev/no-video" in str(alert.reason)
+
+
+@needs_gstreamer
+def test_a_pipeline_that_cannot_work_is_told_at_once() -> None:
+    with pytest.raises(Failure, match="no element unheardof"):
+        daemon(config("gst: videotestsrc ! unheardof"), Engine()).run()
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -312,96 +166,10 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         daemon(config(tmp_path / "none.mkv"), Engine()).run()
 
 
-class FakeCamera(BaseSource):
-    """A live camera that delivers ``count`` frames and then does what ``then`` does."""
-
-    def __init__(self, count: int, then: Callable[[], object]) -> None:
-        super().__init__("fake camera")
-        self._count = count
-        self._then = then
-        self._closed = threading.Event()
-
-    def frames(self) -> Iterator[Frame]:
-        for frame in moving(np.zeros(self._count)):
-            if self._closed.is_set():
-                return
-            yield frame
-        self._then()
-
-    def close(self) -> None:
-        self._closed.set()
-
-
-def test_a_live_camera_does_not_wait_for_a_slow_measurement(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    delivered = threading.Event()
-    original = Measurement.process
-    measured: list[int] = []
-
-    def process(self: Measurement, frame: Frame) -> Measured:
-        assert delivered.wait(30)
-        measured.append(frame.index)
-        return original(self, frame)
-
-    monkeypatch.setattr(Measurement, "process", process)
-    camera = FakeCamera(QUEUE_FRAMES + 20, delivered.set)
-    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: camera)
-    one = daemon(config("gst: fake"))
-    with caplog.at_level(logging.WARNING):
-        one.run()
-    counts = one.counters
-    assert counts.captured == QUEUE_FRAMES + 20
-    # One more than the queue holds may have been taken out of it before all were delivered.
-    assert counts.not_measured in (19, 20)
-    assert counts.measured == counts.captured - counts.not_measured == len(measured)
-    assert measured == sorted(set(measured))
-    assert measured[:QUEUE_FRAMES] == list(range(QUEUE_FRAMES))
-    assert caplog.text.count("slower than the camera") == 1
-
-
-def test_the_time_between_attempts_grows_until_a_frame_comes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def unplugged() -> None:
-        raise Failure("fake camera: unplugged")
-
-    waits_s: list[float] = []
-
-    class NoWait(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            assert timeout is not None
-            waits_s.append(timeout)
-            return self.is_set()
-
-    cameras = iter(
-        [
-            FakeCamera(3, unplugged),
-            *[FakeCamera(0, unplugged)] * 7,
-            FakeCamera(2, unplugged),
-            FakeCamera(4, lambda: None),
-        ]
-    )
-    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: next(cameras))
-    one = daemon(config("gst: fake"))
-    one._stopping = NoWait()
-    one.run()
-    assert waits_s == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 1.0]
-    counts = one.counters
-    assert (counts.reopened, counts.captured, counts.measured) == (9, 9, 9)
-
-
-class SilentCamera(FakeCamera):
-    """Delivers some frames, and then nothing until it is closed."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(count, lambda: self._closed.wait(30))
-
-
 def test_a_live_camera_that_falls_silent_is_told_to_the_outside(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: SilentCamera(30))
+    monkeypatch.setattr(runtime.camera.recovery, "open_source", lambda _, **__: SilentCamera(30))
     raised: list[AlertMessage] = []
     health = Health.model_validate({"offline": {"raise_after_s": 0.3}})
     one = daemon(config("gst: fake", health=health), raised=raised.append)
@@ -421,7 +189,7 @@ def test_the_reason_of_a_silence_is_what_the_camera_said(monkeypatch: pytest.Mon
         raise Failure("fake camera: unplugged")
 
     cameras = iter([FakeCamera(30, unplugged), SilentCamera(0)])
-    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: next(cameras))
+    monkeypatch.setattr(runtime.camera.recovery, "open_source", lambda _, **__: next(cameras))
     raised: list[AlertMessage] = []
     health = Health.model_validate({"offline": {"raise_after_s": 0.3}})
     one = daemon(config("gst: fake", health=health), raised=raised.append)
@@ -435,7 +203,7 @@ def test_the_reason_of_a_silence_is_what_the_camera_said(monkeypatch: pytest.Mon
 
 
 def test_acknowledging_from_another_thread_ends_a_latched_alert(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     camera = SilentCamera(0)
     frames = list(moving(burst(6.0, 1.0, 3.0)))
@@ -447,7 +215,7 @@ def test_acknowledging_from_another_thread_ends_a_latched_alert(
         camera._closed.wait(30)
 
     monkeypatch.setattr(camera, "frames", film)
-    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: camera)
+    monkeypatch.setattr(runtime.camera.recovery, "open_source", lambda _, **__: camera)
     rule = Alert(
         name="sway",
         quantity="displacement_rms_px",
@@ -461,14 +229,14 @@ def test_acknowledging_from_another_thread_ends_a_latched_alert(
     thread = in_thread(one)
     try:
         wait_until(lambda: len(raised) == 2, "it waits for acknowledgement", 20)
-        one.acknowledge("unknown")
+        with pytest.raises(Failure, match=rf'event_id "unknown"; open are: {raised[0].event_id}'):
+            one.acknowledge("unknown")
         one.acknowledge(raised[0].event_id)
         wait_until(lambda: len(raised) == 3, "it ends")
     finally:
         one.stop()
         ended(thread)
     assert [alert.type for alert in raised] == ["new", "update", "end"]
-    assert "no open alert has the event_id unknown" in caplog.text
 
 
 def test_profiles_are_told_at_the_start_with_what_keeps_them_silent(

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import Any
 
 import cv2
 import numpy as np
@@ -128,6 +129,7 @@ class Recorder:
     """An engine that inverts pictures and remembers how it was called."""
 
     description = "recorder"
+    size_px: tuple[int, int] | None = None
 
     def __init__(self) -> None:
         self.calls: list[tuple[NDArray[np.uint8], float, Follow] | str] = []
@@ -171,7 +173,7 @@ def test_without_an_area_the_engine_gets_and_gives_the_whole_picture() -> None:
     magnifier = Magnifier(settings, engine)
     for t_s in (10.0, 10.04):
         now = frame(t_s)
-        np.testing.assert_array_equal(magnifier.process(now), 255 - now.image)
+        np.testing.assert_array_equal(magnifier.process(now).picture, 255 - now.image)
     follow, gain = filter_for(settings, 0.04)
     assert engine.knobs() == [*PRIMED, (gain, follow)]
     assert magnifier.description == "recorder"
@@ -184,7 +186,7 @@ def test_only_the_area_goes_through_the_engine() -> None:
     now = frame(0.0)
     expected = now.image.copy()
     expected[11:20, 7:27] = 255 - expected[11:20, 7:27]
-    np.testing.assert_array_equal(magnifier.process(now), expected)
+    np.testing.assert_array_equal(magnifier.process(now).picture, expected)
     image = engine.calls[1][0]
     np.testing.assert_array_equal(image, now.image[11:20, 7:27])
 
@@ -259,6 +261,77 @@ def test_a_band_above_half_the_real_rate_is_told_once(
         assert "high_hz = 5" in caplog.text
 
 
+def test_a_knob_holds_from_the_next_frame_on_and_the_filter_goes_on() -> None:
+    engine, settings = Recorder(), band(1, 5)
+    magnifier = Magnifier(settings, engine)
+    for number in range(3):
+        magnifier.process(frame(number * 0.04))
+    turned = magnifier.controls.change({"gain": 50, "low_hz": 2, "high_hz": 4})
+    magnifier.process(frame(3 * 0.04))
+    knobs = [filter_for(one, 0.04)[::-1] for one in (settings, settings, turned)]
+    assert engine.knobs() == [*PRIMED, *knobs]
+
+
+def test_a_frame_that_is_begun_is_finished_with_what_held_then() -> None:
+    engine, following = Recorder(), frame(0.04)
+    magnifier = Magnifier(Magnification(), engine)
+    magnifier.controls.picture_is((40, 30))
+
+    def turned(_: float) -> Frame:
+        magnifier.controls.change({"area": {"x": 7, "y": 11, "width": 20, "height": 9}})
+        return following
+
+    now = frame(0.0)
+    np.testing.assert_array_equal(magnifier.process(now, turned).picture, 255 - now.image)
+    assert engine.seen is not None
+    assert engine.seen.shape == following.image.shape
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"mode": "dynamic"}, {"area": {"x": 0, "y": 0, "width": 20, "height": 9}}, {"area": None}],
+)
+def test_a_new_mode_or_area_begins_with_a_frame_as_it_is(change: dict[str, Any]) -> None:
+    engine = Recorder()
+    settings = Magnification(area=Rectangle(x=7, y=11, width=20, height=9))
+    magnifier = Magnifier(settings, engine)
+    magnifier.controls.picture_is((40, 30))
+    magnifier.process(frame(0.0))
+    magnifier.process(frame(0.04))
+    turned = magnifier.controls.change(change)
+    magnifier.process(frame(0.08))
+    magnifier.process(frame(0.12))
+    knobs = [filter_for(one, 0.04)[::-1] for one in (settings, turned)]
+    assert engine.knobs() == [*PRIMED, knobs[0], *PRIMED, knobs[1]]
+
+
+def test_a_refused_change_does_not_disturb_the_frames() -> None:
+    engine, settings = Recorder(), band(1, 5)
+    magnifier = Magnifier(settings, engine)
+    magnifier.process(frame(0.0))
+    with pytest.raises(Failure, match="must be below"):
+        magnifier.controls.change({"mode": "dynamic", "low_hz": 9})
+    magnifier.process(frame(0.04))
+    assert engine.knobs() == [*PRIMED, filter_for(settings, 0.04)[::-1]]
+
+
+def test_the_real_engine_takes_every_change_between_two_frames() -> None:
+    engine = OnnxRuntimeEngine(SHIPPED, threads=1)
+    magnifier = Magnifier(Magnification(), engine)
+    magnifier.controls.picture_is((40, 30))
+    changes: list[dict[str, Any]] = [
+        {"area": {"x": 3, "y": 2, "width": 8, "height": 27}},
+        {"gain": 500, "mode": "band-pass"},
+        {"area": {"x": 0, "y": 0, "width": 13, "height": 8}},
+        {"area": None, "mode": "dynamic"},
+    ]
+    for number, change in enumerate(changes):
+        magnifier.controls.change(change)
+        for step in range(2):
+            now = frame((2 * number + step) * 0.04)
+            assert magnifier.process(now).picture.shape == now.image.shape
+
+
 GAIN = 20.0
 
 
@@ -272,7 +345,7 @@ def magnified_sample(area: Rectangle) -> Iterator[Frame]:
     settings = band(1, 5, GAIN).model_copy(update={"area": area})
     magnifier = Magnifier(settings, OnnxRuntimeEngine(SHIPPED, threads=1))
     for now in sample_frames(4.3, 7.5):
-        shown = magnifier.process(now)
+        shown = magnifier.process(now).picture
         if now.t_capture_ns >= 5e9:
             yield Frame(now.index, now.t_capture_ns, shown)
 

@@ -1,4 +1,3 @@
-import importlib
 import os
 import threading
 import time
@@ -10,7 +9,8 @@ import pytest
 
 from failure import Failure
 from runtime.camera import Source, open_source
-from runtime.camera.pipelines import package_of, pipeline_text, shown
+from runtime.camera.locks import hold_argus
+from runtime.camera.pipelines import elements_of, package_of, pipeline_text, shown
 from runtime.config import Camera
 
 # These tests need PyGObject and GStreamer, and fail without them: a silent skip would leave live
@@ -33,11 +33,13 @@ def text(source: str, *, jetson: bool = False, **wanted: Any) -> str:
 
 def test_a_csi_pipeline_asks_for_what_is_wanted() -> None:
     assert text("csi:1", width=1280, height=720, rate_hz=60) == (
-        "nvarguscamerasrc sensor-id=1 ! video/x-raw(memory:NVMM),format=NV12,width=1280,height=720,"
+        "nvarguscamerasrc name=camera sensor-id=1 tnr-mode=0 ee-mode=0 ! "
+        "video/x-raw(memory:NVMM),format=NV12,width=1280,height=720,"
         f"framerate=60/1 ! nvvidconv ! video/x-raw,format=BGRx ! {BGR}"
     )
     assert text("csi:0") == (
-        "nvarguscamerasrc sensor-id=0 ! video/x-raw(memory:NVMM),format=NV12 ! nvvidconv ! "
+        "nvarguscamerasrc name=camera sensor-id=0 tnr-mode=0 ee-mode=0 ! "
+        "video/x-raw(memory:NVMM),format=NV12 ! nvvidconv ! "
         f"video/x-raw,format=BGRx ! {BGR}"
     )
     assert "framerate=30000/1001" in text("csi:0", rate_hz=30000 / 1001)
@@ -208,14 +210,51 @@ def test_closing_from_another_thread_ends_the_iteration() -> None:
     source.close()
 
 
-def test_a_missing_pygobject_is_told_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = importlib.import_module
-
-    def without_gi(name: str) -> Any:
-        if name == "gi":
-            raise ModuleNotFoundError(name)
-        return original(name)
-
-    monkeypatch.setattr(importlib, "import_module", without_gi)
+@pytest.mark.usefixtures("_without_gstreamer")
+def test_a_missing_pygobject_is_told_with_its_package() -> None:
     with pytest.raises(Failure, match="PyGObject, which is not installed: `apt install python3-gi"):
         open_gst("videotestsrc")
+
+
+def test_exposure_and_gain_of_a_csi_camera_are_fixed_in_its_pipeline() -> None:
+    start = text("csi:0", exposure_s=0.002, gain=4).split(" ! ")[0]
+    assert start == (
+        "nvarguscamerasrc name=camera sensor-id=0 tnr-mode=0 ee-mode=0 "
+        'exposuretimerange="2000000 2000000" gainrange="4 4" ispdigitalgainrange="1 1"'
+    )
+
+
+def test_argus_locks_what_it_has_chosen() -> None:
+    class Element:
+        def __init__(self) -> None:
+            self.properties: dict[str, object] = {}
+
+        def set_property(self, name: str, value: object) -> None:
+            self.properties[name] = value
+
+    element = Element()
+    locks = hold_argus(element, Camera(source="csi:0", exposure_s=0.002))
+    assert element.properties == {"aelock": True, "awblock": True}
+    assert locks.held == ("exposure 0.002 s", "gain as it was", "white balance as it was")
+    assert locks.unlocked == ()
+
+
+def test_the_elements_of_a_pipeline_are_found_in_its_text() -> None:
+    rtsp = 'rtspsrc location="rtsp://h/a ! b" protocols=tcp ! application/x-rtp, media=video ! '
+    assert elements_of(f"{rtsp}decodebin ! tee name=t t. ! fakesink") == (
+        "rtspsrc",
+        "decodebin",
+        "tee",
+        "fakesink",
+    )
+
+
+@needs_gstreamer
+def test_frames_whose_time_stands_still_are_a_failure() -> None:
+    stuck = "videotestsrc is-live=true ! video/x-raw,framerate=50/1 ! identity single-segment=true"
+    with open_gst(f"{stuck} name=same", timeout_s=0.5) as source:
+        times: list[int] = []
+        source._time_ns = lambda _: 7  # type: ignore[attr-defined]
+        with pytest.raises(Failure, match=r"no frame for 0\.5 s after 1 frames \(\d+ came whose"):
+            times.extend(frame.t_capture_ns for frame in source.frames())
+    assert times == [7]

@@ -112,7 +112,14 @@ def test_an_implausible_time_of_the_driver_is_not_used(driver_ms: float, expecte
 def test_a_device_in_use_is_told(double: type[Double]) -> None:
     double.opens = False
     with pytest.raises(Failure, match=r"another program may hold it \(`fuser /dev/null` tells\)"):
-        open_source(Camera(source=DEVICE))
+        V4l2Source(Camera(source=DEVICE))
+
+
+@pytest.mark.usefixtures("_without_gstreamer")
+def test_opencv_reads_a_device_where_gstreamer_is_not_installed(double: type[Double]) -> None:
+    with open_source(Camera(source=DEVICE)) as source:
+        assert isinstance(source, V4l2Source)
+        assert isinstance(source._capture, double)
 
 
 def test_what_is_missing_or_no_device_is_told() -> None:

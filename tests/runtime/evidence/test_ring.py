@@ -72,7 +72,8 @@ def test_a_large_picture_is_kept_smaller_and_a_snapshot_in_its_own_size() -> Non
     assert kept is not None
     assert kept.decoded().shape == (540, WIDEST_PX, 3)
     assert (kept.width_px, kept.height_px) == (1921, 1081)
-    newest = ring.newest("raw")
+    newest, gain = ring.newest("raw") or (None, 1.0)
+    assert gain is None
     assert newest is not None
     assert newest.shape == (1081, 1921, 3)
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import astuple
+from typing import get_args
 
 import numpy as np
 import pytest
 from signals import NOISE_PX, Floats, decay, displacement, times, tone, window_of
 
 from calibration.scale import Scale
+from runtime.alert_config import Alert, Quantity
 from runtime.displacement import Displacement
 from runtime.vibration import Levels, VibrationWindow
 
@@ -260,3 +262,17 @@ def test_regions_together_are_as_each_alone() -> None:
         for one, other in zip(astuple(levels), astuple(alone), strict=True):
             assert one == (None if other is None else pytest.approx(other, rel=1e-9))
     assert VibrationWindow.levels_together([], []) == []
+
+
+def test_without_motion_everything_else_is_the_same() -> None:
+    window = window_of(LONG_S, tone(LONG_S, 3.0, 0.2), tone(LONG_S, 5.0, 0.1))
+    [whole], [part] = (
+        VibrationWindow.levels_together([window], [SCALE], motion=motion)
+        for motion in (True, False)
+    )
+    for quantity in set(get_args(Quantity)) & set(whole.by_name()):
+        rule = Alert(name="any", quantity=quantity, raise_above=1.0)
+        value = whole.by_name()[quantity]
+        assert value is not None
+        # A rule that needs what is left out has to say so.
+        assert part.by_name()[quantity] == (None if rule.needs_motion else value)

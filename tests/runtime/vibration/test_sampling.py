@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from signals import Floats, times
 
-from runtime.vibration.sampling import rate_of, warnings_of
+from runtime.vibration.sampling import RateWatch, rate_of, warnings_of
 
 
 def warned(
@@ -96,3 +96,40 @@ def test_the_rate_is_right_where_times_are_rounded_jitter_and_have_gaps(
 def test_rounded_times_are_no_changed_rate() -> None:
     for rate_hz in (23.976, 28.6, 29.97, 59.94, 90.0, 120.0):
         assert warned(np.round(times(300, rate_hz), 3)) == ""
+
+
+def changes(t_s: Floats) -> list[int]:
+    """Numbers of the frames at which another rate is told."""
+    watch = RateWatch()
+    return [n for n, one in enumerate(t_s.tolist()) if watch.has_changed(round(one * 1e9))]
+
+
+def joined(*parts: Floats) -> Floats:
+    """Time stamps one after the other, each part a step of its own later."""
+    t_s = parts[0]
+    for part in parts[1:]:
+        t_s = np.concatenate([t_s, part - part[0] + part[1] - part[0] + t_s[-1]])
+    return t_s
+
+
+@pytest.mark.parametrize(
+    ("before_hz", "after_hz"), [(30, 15), (15, 30), (30, 25), (30, 5), (5, 60)]
+)
+def test_another_rate_is_told_once_and_soon(before_hz: float, after_hz: float) -> None:
+    [number] = changes(joined(times(200, before_hz), times(200, after_hz)))
+    assert 200 < number <= 200 + 20
+
+
+def test_jitter_losses_bursts_and_gaps_are_no_other_rate() -> None:
+    rng = np.random.default_rng(5)
+    t_s = times(2000, 30.0)
+    assert changes(t_s + rng.uniform(-0.01, 0.01, 2000)) == []
+    assert changes(np.round(t_s, 3)) == []
+    assert changes(np.delete(t_s, rng.choice(np.arange(1, 1999), 400, replace=False))) == []
+    bursts = t_s + np.tile([0.0, -0.028], 1000)  # two at once, as a network delivers them
+    assert changes(bursts) == []
+    assert changes(joined(t_s[:500], t_s[:500] + 7.0)) == []
+
+
+def test_time_that_goes_back_is_no_other_rate() -> None:
+    assert changes(np.concatenate([times(100, 30.0), times(100, 30.0)])) == []

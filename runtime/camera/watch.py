@@ -1,0 +1,110 @@
+"""Looks at every frame of a live camera: is it a new picture, of the right size, in its turn?"""
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.camera.problem import Frozen, Resized
+from runtime.frame import Frame
+from runtime.picture_look import LEAST_CONTRAST_GREY, STRIDE_PX
+
+_STEPS = 32  # that tell how far apart frames are
+_FEWEST_STEPS = 8
+_LOST_FROM = 1.5  # of the usual step
+
+
+@dataclass(slots=True)
+class CameraCounters:
+    """What became of a camera's frames since the daemon's start; written by the capturing thread."""
+
+    reopened: int = 0
+    repeated: int = 0
+    """Frames with exactly the picture before: not measured."""
+    lost: int = 0
+    """Frames missing between two that came, by their times, whoever lost them."""
+    not_advancing: int = 0
+    """Frames whose time was not later than the one before: left out."""
+    other_size: int = 0
+    """Frames of another size than the right one: left out."""
+    argus_restarts: int = 0
+    """Requested restarts of NVIDIA's camera service."""
+
+
+class FrameWatch:
+    """Watches one camera's frames, for one thread.
+
+    The right size (width, height) is the one given, or else the first frame's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        counters: CameraCounters,
+        *,
+        frozen_s: float,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        self.name = name
+        self._counters = counters
+        self._frozen_ns = frozen_s * 1e9
+        self._size = size
+        self._steps_ns: deque[int] = deque(maxlen=_STEPS)
+        self._newest_ns: int | None = None
+        self._picture: NDArray[np.uint8] | None = None
+        self._changed_ns = 0
+
+    def opened(self) -> None:
+        """The camera was opened again: its times begin anew. The picture that froze may come again."""
+        self._steps_ns.clear()
+        self._newest_ns = None
+
+    def see(self, frame: Frame) -> Frame:
+        """The frame, marked if it repeats the one before.
+
+        Raises:
+            Resized: it has another size than the right one.
+            Frozen: nothing has changed for ``frozen_s``.
+        """
+        size = (frame.image.shape[1], frame.image.shape[0])
+        self._size = self._size or size
+        if size != self._size:
+            self._counters.other_size += 1
+            (width, height), (is_width, is_height) = self._size, size
+            raise Resized(
+                f"{self.name}: the picture is {is_width}x{is_height} px, and regions and scale are for "
+                f"{width}x{height} px; set the camera back, or restart with regions for the new size"
+            )
+        now_ns = frame.t_capture_ns
+        if self._newest_ns is None:
+            self._changed_ns = now_ns
+        else:
+            self._count_lost(now_ns - self._newest_ns)
+        last, self._picture, self._newest_ns = self._picture, frame.image, now_ns
+        if last is None or not _is_same(last, frame.image):
+            self._changed_ns = now_ns
+            return frame
+        self._counters.repeated += 1
+        since_ns = now_ns - self._changed_ns
+        if since_ns >= self._frozen_ns:
+            raise Frozen(
+                f"{self.name}: every frame shows the same picture since {since_ns / 1e9:.1f} s; if it "
+                "comes through an encoder that repeats still pictures, raise recovery.frozen_s"
+            )
+        return replace(frame, repeated=True)
+
+    def _count_lost(self, step_ns: int) -> None:
+        if len(self._steps_ns) >= _FEWEST_STEPS:
+            usual_ns = float(np.median(self._steps_ns))
+            if step_ns >= _LOST_FROM * usual_ns:
+                self._counters.lost += round(step_ns / usual_ns) - 1
+        self._steps_ns.append(step_ns)
+
+
+def _is_same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Whether two pictures are exactly the same and show something; nearly always told by a sample."""
+    sample = other[::STRIDE_PX, ::STRIDE_PX]
+    if not np.array_equal(one[::STRIDE_PX, ::STRIDE_PX], sample):
+        return False
+    return float(sample.std()) >= LEAST_CONTRAST_GREY and np.array_equal(one, other)

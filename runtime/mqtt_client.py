@@ -1,0 +1,81 @@
+"""paho's client as this project uses it: who it is, how it is let in, what its messages carry."""
+
+from pathlib import Path
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from failure import Failure
+from runtime.config import Mqtt
+
+MOST_TAKEN_BYTES = 65_536
+"""The broker keeps larger messages for itself, so that nobody can fill this machine's memory."""
+
+_PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+
+
+def client_for(mqtt: Mqtt, prefix: str) -> Client:
+    """A client that is not connected yet; ``prefix`` is what all of its topics begin with.
+
+    Raises:
+        Failure: the password file cannot be read, or the host is no host name.
+    """
+    try:
+        mqtt.host.encode("idna")  # an impossible name would end paho's thread
+    except UnicodeError:
+        raise Failure(f'mqtt.host = "{mqtt.host}": is not a host name; correct it') from None
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=f"tremorscope-{prefix.replace('/', '-')}",
+        protocol=_PROTOCOLS[mqtt.protocol],
+    )
+    if mqtt.username is not None:
+        client.username_pw_set(mqtt.username, _password(mqtt.password_file))
+    elif mqtt.password_file is not None:
+        raise Failure("mqtt.password_file is given without mqtt.username; add the user's name")
+    client.reconnect_delay_set(min_delay=1, max_delay=30)
+    return client
+
+
+def connect_properties(mqtt: Mqtt) -> Properties | None:
+    """Of the connection; None where the protocol has none."""
+    if mqtt.protocol != "5":
+        return None
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
+    properties.MaximumPacketSize = MOST_TAKEN_BYTES
+    return properties
+
+
+def properties_for(
+    mqtt: Mqtt, *, expires_s: int | None = None, correlation: bytes | None = None
+) -> Properties | None:
+    """Of a message; None where the protocol has none."""
+    if mqtt.protocol != "5":
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
+    properties.ContentType = "application/json"
+    if expires_s is not None:
+        properties.MessageExpiryInterval = expires_s
+    if correlation is not None:
+        properties.CorrelationData = correlation
+    return properties
+
+
+def _password(path: Path | None) -> str | None:
+    """What the password file holds, without the line's end that an editor puts there."""
+    if path is None:
+        return None
+    try:
+        password = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise Failure(
+            f"mqtt.password_file: {path} cannot be read ({error.strerror}); put the password into "
+            "it, and let the daemon's user read it"
+        ) from None
+    except UnicodeDecodeError:
+        raise Failure(f"mqtt.password_file: {path} is not UTF-8; save it as UTF-8") from None
+    if not password:
+        raise Failure(f"mqtt.password_file: {path} is empty; put the password into it")
+    return password

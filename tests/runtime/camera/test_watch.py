@@ -1,0 +1,93 @@
+"""What is noticed of a live camera's frames: repeats, losses, a frozen picture, another size."""
+
+import numpy as np
+import pytest
+
+from runtime.camera.problem import Frozen, Resized
+from runtime.camera.watch import CameraCounters, FrameWatch
+from runtime.frame import Frame
+
+STEP_NS = 20_000_000
+RNG = np.random.default_rng(1)
+
+
+def watch() -> FrameWatch:
+    return FrameWatch("camera", CameraCounters(), frozen_s=1.0)
+
+
+def picture(width: int = 64) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    return RNG.integers(0, 255, (48, width, 3), dtype=np.uint8)
+
+
+def frames(*numbers: int) -> list[Frame]:
+    return [Frame(number, number * STEP_NS, picture()) for number in numbers]
+
+
+def counters(one: FrameWatch) -> CameraCounters:
+    return one._counters
+
+
+def test_changing_pictures_in_their_turn_pass_as_they_are() -> None:
+    one, given = watch(), frames(*range(50))
+    assert [one.see(frame) for frame in given] == given
+    assert counters(one) == CameraCounters()
+
+
+def test_frames_that_are_missing_are_counted_by_their_times() -> None:
+    one = watch()
+    for frame in frames(*range(20), *range(22, 40), 45):
+        one.see(frame)
+    assert counters(one).lost == 2 + 5
+
+
+def test_a_repeated_picture_is_marked_and_one_changed_pixel_makes_it_another() -> None:
+    one, (first,) = watch(), frames(0)
+    other = first.image.copy()
+    other[1, 1, 0] ^= 1  # not in the sample that is looked at first
+    marks = [
+        one.see(Frame(index, index * STEP_NS, image)).repeated
+        for index, image in enumerate([first.image, first.image.copy(), other, other, picture()])
+    ]
+    assert marks == [False, True, False, True, False]
+    assert counters(one).repeated == 2
+
+
+def test_a_picture_that_stays_is_frozen_and_opening_again_gives_it_time() -> None:
+    one, (first,) = watch(), frames(0)
+    for index in range(50):
+        one.see(Frame(index, index * STEP_NS, first.image))
+    with pytest.raises(Frozen, match=r"every frame shows the same picture since 1\.0 s"):
+        one.see(Frame(50, 50 * STEP_NS, first.image))
+    one.opened()
+    assert one.see(Frame(0, 200 * STEP_NS, first.image)).repeated
+    one.see(Frame(1, 249 * STEP_NS, first.image))
+    with pytest.raises(Frozen):
+        one.see(Frame(2, 250 * STEP_NS, first.image))
+    assert not one.see(Frame(3, 251 * STEP_NS, picture())).repeated
+    one.see(Frame(4, 252 * STEP_NS, picture()))
+
+
+def test_darkness_may_repeat() -> None:
+    one = watch()
+    for index in range(200):
+        image = np.full((48, 64, 3), 3, np.uint8)
+        assert not one.see(Frame(index, index * STEP_NS, image)).repeated
+
+
+def test_another_size_is_told_until_the_first_one_returns_even_after_opening_again() -> None:
+    one = watch()
+    one.see(Frame(0, 0, picture()))
+    with pytest.raises(Resized, match="is 80x48 px, and regions and scale are for 64x48 px"):
+        one.see(Frame(1, STEP_NS, picture(80)))
+    one.opened()
+    with pytest.raises(Resized):
+        one.see(Frame(0, 2 * STEP_NS, picture(80)))
+    back = Frame(1, 3 * STEP_NS, picture())
+    assert one.see(back) is back
+    assert counters(one).other_size == 2
+
+
+def test_a_wanted_size_is_right_from_the_first_frame() -> None:
+    one = FrameWatch("camera", CameraCounters(), frozen_s=1.0, size=(80, 48))
+    with pytest.raises(Resized, match="is 64x48 px"):
+        one.see(Frame(0, 0, picture()))

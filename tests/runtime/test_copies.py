@@ -1,0 +1,157 @@
+"""How often a full frame is copied on its way: once from the camera's buffer, and then only where it must."""
+
+import gc
+import tracemalloc
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from daemons import Engine, FakeCamera, config, needs_gstreamer
+from numpy.typing import NDArray
+
+import runtime.camera.recovery
+from runtime.camera.gst_buffer import bytes_of
+from runtime.camera.gstreamer import GStreamerSource
+from runtime.config import Camera, Config, Magnification, Rectangle, Region
+from runtime.daemon import Daemon
+from runtime.engine import Coming, Follow
+from runtime.evidence import EvidenceRecorder
+from runtime.evidence.inbox import Shot
+from runtime.frame import Frame
+from runtime.magnification import Magnified, Magnifier
+from runtime.measurement import Measurement
+
+WIDE, HIGH = 640, 480
+FRAME_BYTES = WIDE * HIGH * 3
+AREA = Rectangle(x=8, y=8, width=64, height=64)
+
+
+def frames(count: int) -> list[Frame]:
+    noise = np.random.default_rng(0)
+    return [
+        Frame(number, number * 20_000_000, noise.integers(0, 256, (HIGH, WIDE, 3)).astype(np.uint8))
+        for number in range(count)
+    ]
+
+
+class Film(FakeCamera):
+    """Delivers frames of the test's own."""
+
+    def __init__(self, films: list[Frame]) -> None:
+        super().__init__(0, lambda: None)
+        self._films = films
+
+    def frames(self) -> Iterator[Frame]:
+        yield from self._films
+
+
+class Seeing(Engine):
+    """Remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[NDArray[np.uint8]] = []
+
+    def step(
+        self, image: NDArray[np.uint8], gain: float, follow: Follow, coming: Coming | None = None
+    ) -> NDArray[np.uint8]:
+        self.given.append(image)
+        return super().step(image, gain, follow, coming)
+
+
+@pytest.mark.parametrize("area", [None, AREA])
+def test_every_station_sees_the_camera_thread_s_own_memory(
+    monkeypatch: pytest.MonkeyPatch, area: Rectangle | None
+) -> None:
+    films = frames(12)
+    monkeypatch.setattr(runtime.camera.recovery, "open_source", lambda _, **__: Film(films))
+    measured: list[Frame] = []
+    kept: list[Shot] = []
+    shown: list[Magnified] = []
+    original = Measurement.process
+
+    def process(self: Measurement, frame: Frame) -> Any:
+        measured.append(frame)
+        return original(self, frame)
+
+    settings = config("gst: fake")
+    evidence = EvidenceRecorder(settings, engine="engine of a test")
+    monkeypatch.setattr(Measurement, "process", process)
+    monkeypatch.setattr(evidence.pictures, "put", kept.append)
+    engine = Seeing()
+    Daemon(
+        settings,
+        magnifier=Magnifier(Magnification(area=area), engine),
+        publisher=None,
+        shown=shown.append,
+        evidence=evidence,
+    ).run()
+    assert len(measured) == len(films)
+    assert all(any(one.image is film.image for film in films) for one in measured)
+    assert all(any(np.shares_memory(one, film.image) for film in films) for one in engine.given)
+    raw = [shot for shot in kept if shot.gain is None]
+    assert raw
+    assert all(any(shot.image is film.image for film in films) for shot in raw)
+    assert shown
+    # The engine of this test gives back what it was given.
+    assert all(np.shares_memory(one.part, one.frame.image) for one in shown)
+    whole = shown[-1].picture
+    assert np.shares_memory(whole, shown[-1].frame.image) == (area is None)
+    assert shown[-1].picture is whole, "put together once, whoever asks"
+
+
+def test_measuring_allocates_far_less_than_a_frame() -> None:
+    """Grey levels are made of regions alone; the look at the whole picture takes a sample of it."""
+    regions = tuple(
+        Region(name=f"r{number}", x=64 * number, y=64, width=48, height=48) for number in range(8)
+    )
+    measurement = Measurement(Config(camera=Camera(source="gst: fake"), regions=regions))
+    films = frames(60)
+    for frame in films[:50]:
+        measurement.process(frame)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for frame in films[50:]:
+            before, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            measurement.process(frame)
+            _, peak = tracemalloc.get_traced_memory()
+            assert peak - before < FRAME_BYTES, "numpy's memory is traced, too"
+    finally:
+        tracemalloc.stop()
+
+
+@needs_gstreamer
+def test_a_gstreamer_buffer_is_copied_once_into_memory_of_its_own() -> None:
+    caps = f"video/x-raw,format=BGR,width={WIDE},height={HIGH}"
+    source = f"gst: videotestsrc num-buffers=4 ! {caps}"
+    with GStreamerSource(Camera(source=source, real_time=False)) as camera:
+        images = [frame.image for frame in camera.frames()]
+    assert len(images) == 4
+    assert not any(np.shares_memory(a, b) for a, b in pairwise(images))
+    base: Any = images[0]
+    while getattr(base, "base", None) is not None:
+        base = base.base
+    assert isinstance(base, np.ndarray), "not bytes, which would be a second copy"
+    assert base.nbytes == FRAME_BYTES
+
+
+@needs_gstreamer
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_copy_is_the_buffer_s_content_either_way(
+    monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    gi = pytest.importorskip("gi")
+    gi.require_version("Gst", "1.0")
+    from gi.repository import Gst
+
+    Gst.init(None)
+    content = bytes(range(256)) * 11
+    if not fast:
+        monkeypatch.setattr("runtime.camera.gst_buffer._extract", lambda: None)
+    got = bytes_of(Gst.Buffer.new_wrapped(content))
+    assert got.tobytes() == content
+    got[0] = 7
