@@ -48,7 +48,8 @@ WIDTH, HEIGHT, RATE_HZ = 1920, 1080, 60.0
 REGIONS, SIDE_PX = 16, 64
 PHASES, NOISES = 12, 3
 """Rendered are this many pictures of one period of the motion, each with noise of several kinds, which are
-drawn by chance: noise that came again with every period would be vibration."""
+drawn by chance. What they have in common comes again with every period and is found as harmonics: five tones
+of a region instead of two, so that the spectra cost rather more than they would."""
 PICTURES = PHASES * NOISES
 QUIET = Alert(name="vibration", quantity="signal_to_noise", raise_above=1e6)
 """The default rule, at a threshold that is never reached: an alert would write a clip."""
