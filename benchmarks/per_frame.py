@@ -35,6 +35,7 @@ from runtime.evidence.inbox import Shot
 from runtime.frame import Frame
 from runtime.handover import Newest
 from runtime.latency import Latency
+from runtime.magnification import Magnified
 from runtime.measurement import Measurement
 from runtime.messages import State
 from runtime.mqtt import Publisher
@@ -47,7 +48,8 @@ WIDTH, HEIGHT, RATE_HZ = 1920, 1080, 60.0
 REGIONS, SIDE_PX = 16, 64
 PHASES, NOISES = 12, 3
 """Rendered are this many pictures of one period of the motion, each with noise of several kinds, which are
-drawn by chance: noise that came again with every period would be vibration."""
+drawn by chance. What they have in common comes again with every period and is found as harmonics: five tones
+of a region instead of two, so that the spectra cost rather more than they would."""
 PICTURES = PHASES * NOISES
 QUIET = Alert(name="vibration", quantity="signal_to_noise", raise_above=1e6)
 """The default rule, at a threshold that is never reached: an alert would write a clip."""
@@ -167,6 +169,7 @@ class _Line:
         self._telling = Telling(config.alerts, publisher=publisher, evidence=self.evidence)
         self._to_measure: queue.Queue[Frame] = queue.Queue(32)
         self._to_magnify, self._arrived = Newest(), Latency()
+        self._magnification = config.magnification
         meter, health = self._measurement._meter, self._measurement.health
         setattr(meter, "measure", self._timed("displacement", meter.measure))  # noqa: B010
         setattr(health, "look", self._timed("look of the picture", health.look))  # noqa: B010
@@ -185,6 +188,8 @@ class _Line:
         self._arrived.add(time.monotonic_ns() - frame.t_capture_ns)
         self.evidence.see(frame)
         self._to_magnify.put(frame)
+        # What the network would give: evidence keeps it beside the raw picture.
+        self.evidence.see_magnified(Magnified(frame, frame.image, self._magnification))
         self._to_measure.put_nowait(frame)
         return self._to_measure.get()
 
@@ -249,7 +254,8 @@ class _Film(BaseSource):
 
 def _source() -> tuple[_Film, bool]:
     x_px = np.tile(sine(PHASES, RATE_HZ, RATE_HZ / PHASES, 0.3), NOISES)
-    scene = Scene(WIDTH, HEIGHT)
+    # Its JPEGs are as large as those of the finest texture that evidence.ring reckons with.
+    scene = Scene(WIDTH, HEIGHT, finest_px=10.0)
     pictures = [frame.image for frame in render(scene, x_px, 0.5 * x_px, rate_hz=RATE_HZ)]
     try:
         import gi

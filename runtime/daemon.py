@@ -32,6 +32,7 @@ from runtime.magnification import Magnified, Magnifier
 from runtime.measurement import Measured, Measurement
 from runtime.messages import utc_text
 from runtime.mqtt import Publisher
+from runtime.priority import give_way
 from runtime.remote import Remote
 from runtime.snapshot import Frames, Latencies, Snapshot, Waiting
 from runtime.suppressed_record import SuppressedRecord
@@ -327,6 +328,7 @@ class Daemon:
 
     def _magnify(self) -> None:
         assert self._magnifier is not None
+        give_way()
         while not self._stopping.is_set():
             frame = self._to_magnify.get(timeout_s=0.2)
             if frame is None:

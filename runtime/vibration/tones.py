@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from statistics import median
 from typing import Literal
 
 import numpy as np
@@ -223,16 +224,17 @@ def _wander_hz(time_s: Floats, moved_px: Floats, tone_hz: float, noise: float) -
         return 0.0
     place = (time_s - time_s[0]) / length_s * parts
     starts = np.searchsorted(place, np.arange(parts))
-    if np.any(np.diff(np.append(starts, len(time_s))) < 2):
+    if starts[-1] > len(time_s) - 2 or (starts[1:] - starts[:-1] < 2).any():
         return 0.0
     window = np.square(np.sin(np.pi * place))
     turned = window * moved_px * np.exp(-2j * np.pi * tone_hz * time_s)
     phasors = 2 * np.add.reduceat(turned, starts) / np.add.reduceat(window, starts)
-    phase = np.unwrap(np.angle(phasors))
+    steps = np.angle(phasors[1:] * phasors[:-1].conj())  # np.unwrap's, at a fifth of its cost
+    phase = np.append(0.0, np.cumsum(steps))
     scatter = float(np.square(phase - record.line_of(phase)).mean())
     # Each phase has a variance of 2 v / (samples x amplitude^2), half as much again by the window, and
     # the line takes two of them.
-    amplitude2 = float(np.median(np.square(np.abs(phasors))))
+    amplitude2 = median((phasors.real**2 + phasors.imag**2).tolist())
     expected = (
         3
         * noise
