@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
@@ -36,6 +37,7 @@ from runtime.snapshot import Frames, Latencies, Snapshot, Waiting
 from runtime.suppressed_record import SuppressedRecord
 from runtime.telling import Raised, Telling
 from runtime.told import Told
+from runtime.vibration.window import Record
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ LONGEST_WAIT_S = 30.0
 LONGEST_DEAF_S = 0.25
 TELL_EVERY_S = 60.0
 
+Seen = Callable[[Frame], None]
 Shown = Callable[[Magnified], None]
 
 
@@ -75,11 +78,12 @@ class _Stations:
 class Daemon:
     """Runs one camera until it is stopped or, for a file, until it ends.
 
-    ``shown`` gets everything magnified in the magnifying thread, ``raised`` every alert message in
-    the measuring thread. ``memory`` lets alerts outlive this process; ``record`` takes what was not
-    raised; ``evidence`` keeps what was seen and measured around an alert.
+    ``seen`` gets every frame in the capturing thread, ``shown`` everything magnified in the magnifying
+    thread, ``raised`` every alert message in the measuring thread; none of them may wait. ``memory`` lets
+    alerts outlive this process; ``record`` takes what was not raised; ``evidence`` keeps what was seen and
+    measured around an alert.
 
-    ``controls``, ``told``, ``snapshot`` and ``acknowledge`` are for any thread.
+    ``controls``, ``told``, ``snapshot``, ``record`` and ``acknowledge`` are for any thread.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class Daemon:
         *,
         magnifier: Magnifier | None,
         publisher: Publisher | None,
+        seen: Seen | None = None,
         shown: Shown | None = None,
         raised: Raised | None = None,
         memory: AlertMemory | None = None,
@@ -99,7 +104,7 @@ class Daemon:
         self._config = config
         self._magnifier = magnifier
         self._publisher = publisher
-        self._shown = shown
+        self._seen, self._shown = seen, shown
         self._evidence = evidence
         self._telling = Telling(
             config.alerts,
@@ -115,6 +120,7 @@ class Daemon:
         self._remembered = None if memory is None else memory.load()
         self._measurement = Measurement(config, self._remembered)
         self._acknowledged: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[tuple[str, Future[Record]]] = queue.SimpleQueue()
         self._camera_problem: str | None = None
         self._to_measure: queue.Queue[Frame | None] = queue.Queue(QUEUE_FRAMES)
         self._to_magnify = Newest()
@@ -225,6 +231,13 @@ class Daemon:
             )
         self._acknowledged.put(event_id)
 
+    def record(self, region: str) -> "Future[Record]":
+        """A copy of the newest ``vibration.window_s`` of a region, made after the frame that is measured
+        now; never, where the daemon has ended."""
+        asked: Future[Record] = Future()
+        self._asked.put((region, asked))
+        return asked
+
     def _capture(self) -> None:
         try:
             self._read_camera()
@@ -260,6 +273,8 @@ class Daemon:
         self.controls.picture_is((frame.image.shape[1], frame.image.shape[0]))
         if self._evidence is not None:
             self._evidence.see(frame)
+        if self._seen is not None:
+            self._seen(frame)
         self._to_magnify.put(frame)
         self._put_for_measuring(frame)
 
@@ -296,6 +311,7 @@ class Daemon:
             except queue.Empty:
                 self._wait(time.monotonic() - waited_from_s)
                 self._acknowledge()
+                self._answer()
                 continue
             if frame is None:
                 break
@@ -309,6 +325,7 @@ class Daemon:
                 self._passed(self._stations.published, frame)
             self.counters.measured += 1
             self._acknowledge()
+            self._answer()
             if time.monotonic() > tell_at:
                 log.info("%s", self.snapshot().line())
                 tell_at += TELL_EVERY_S
@@ -330,6 +347,13 @@ class Daemon:
                 log.warning("%s", failure)
             else:
                 self._telling.tell(Measured((), alerts=alerts, judged=True), self._measurement)
+
+    def _answer(self) -> None:
+        """Copy the records that were asked for."""
+        while not self._asked.empty():
+            region, asked = self._asked.get()
+            if asked.set_running_or_notify_cancel():
+                asked.set_result(self._measurement.record(region))
 
     def _magnify(self) -> None:
         assert self._magnifier is not None

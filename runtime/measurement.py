@@ -21,7 +21,7 @@ from runtime.shape_reports import ShapeReports
 from runtime.telemetry import telemetry_of
 from runtime.vibration import Levels, VibrationWindow
 from runtime.vibration.tracking import BaselineState, FrequencyTracker, Shift
-from runtime.vibration.window import Report
+from runtime.vibration.window import Record, Report
 
 JUDGE_EVERY_NS = 100_000_000
 """Alert rules look at the levels ten times a second, whatever the frame rate."""
@@ -159,6 +159,10 @@ class Measurement:
             return Measured(())
         self._readings = {}
         return self._judge(self._newest_ns / 1e9 + waited_s, (), {}, problem)
+
+    def record(self, region: str) -> Record:
+        """A copy of a region's newest seconds. Raises KeyError for one that is not configured."""
+        return self._windows[region].copy()
 
     def open_alerts(self) -> tuple[AlertStep, ...]:
         """The latest step of every alert that has not ended."""
