@@ -42,7 +42,8 @@ class AlertList:
         ended = {one.event_id: one for one in self._told.ended_alerts()}
         on_disk = {one.event_id: one for one in self._on_disk() if one.event_id not in open_}
         past = sorted((on_disk | ended).values(), key=lambda one: one.time_utc, reverse=True)
-        now = sorted(open_.values(), key=lambda one: one.time_utc, reverse=True)
+        # By their begin: a list that changes its order under a finger is pressed at the wrong place.
+        now = sorted(open_.values(), key=lambda one: one.started_t_s, reverse=True)
         return [
             *(self._listed(one, is_open=True) for one in now),
             *(self._listed(one, is_open=False) for one in past[:MOST_LISTED]),

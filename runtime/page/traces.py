@@ -38,11 +38,8 @@ class Trace(BaseModel):
     x_amplitude: Curve
     y_amplitude: Curve
     peaks: tuple[Peak, ...]
-    """As telemetry tells them."""
-    peak_hz: float | None
-    peak_hz_se: float | None
-    peak_amplitude: float | None
-    """Of the strongest, in ``unit``."""
+    """As telemetry tells them, strongest first. A fit over the whole window has another amplitude than the
+    spectrum, whose Hann window takes what lies at the ends for less."""
     reason: str | None
     """Why the newest measurement is missing, when it is."""
     warnings: tuple[str, ...]
@@ -69,14 +66,6 @@ def trace_of(
     x_amplitude, y_amplitude = (
         np.asarray(one) * per_hz * along for one, along in zip(both, per_px, strict=True)
     )
-    peaks = () if telemetry is None else telemetry.peaks
-    strongest = peaks[0] if peaks else None
-    peak_amplitude = None
-    if strongest is not None:
-        along = per_px[0] if strongest.axis == "x" else per_px[1]
-        peak_amplitude = strongest.amplitude_px * along
-        if quantity == "velocity":
-            peak_amplitude *= 2 * math.pi * strongest.hz
     t_s, (x, y) = _reduced(t_s, moved * np.array(per_px)[:, None])
     hz, x_amplitude, y_amplitude = _outlined(hz, x_amplitude, y_amplitude)
     length = "px" if scale is None else "mm"
@@ -91,10 +80,7 @@ def trace_of(
         hz=_curve(hz),
         x_amplitude=_curve(x_amplitude),
         y_amplitude=_curve(y_amplitude),
-        peaks=peaks,
-        peak_hz=None if strongest is None else strongest.hz,
-        peak_hz_se=None if strongest is None else strongest.hz_se,
-        peak_amplitude=peak_amplitude,
+        peaks=() if telemetry is None else telemetry.peaks,
         reason=None if telemetry is None else telemetry.reason,
         warnings=() if telemetry is None else telemetry.warnings,
     )

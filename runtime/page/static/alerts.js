@@ -1,6 +1,6 @@
 // The list of alerts, open ones first, with their evidence and a button to acknowledge.
 
-import { byId, command, duration, element, number, setText } from "./dom.js";
+import { byId, command, duration, element, number, setText, timeText } from "./dom.js";
 
 const UNITS = [
   ["_mm_s2", "mm/s²"], ["_px_s2", "px/s²"], ["_mm_s", "mm/s"], ["_px_s", "px/s"], ["_mm", "mm"], ["_px", "px"],
@@ -47,17 +47,18 @@ function newRow(id) {
 function fill(parts, { message, is_open: open, started_utc_s: started, files }) {
   const unit = unitOf(message.quantity);
   const where = message.region ?? (message.regions.join(", ") || "camera");
+  const ended = message.type === "end"; // else a process stopped while it was open
   parts.row.classList.toggle("open", open);
   setText(parts.what, `${message.rule} · ${where}`);
-  setText(parts.kind, open && message.acknowledged ? "acknowledged" : open ? message.kind : `${message.kind}, ended`);
+  setText(parts.kind, open && message.acknowledged ? "acknowledged" : open ? message.kind : `${message.kind}, ${ended ? "ended" : "end not seen"}`);
   const shown = open ? message.value : message.peak_value;
   setText(parts.value, shown === null ? "" : `${open ? "" : "peak "}${number(shown)} ${unit}`.trim());
   const began = started === null ? null : new Date(1000 * started);
-  const since = began ? `${began.toLocaleDateString()} ${began.toLocaleTimeString()}` : "unknown";
+  const since = began ? timeText(began) : "unknown";
   const lasted = open && began ? (Date.now() - began) / 1000 : message.duration_s;
   const peak = open && message.peak_value !== null ? `, peak ${number(message.peak_value)}` : "";
   setText(parts.times,
-    `${open ? "since" : "from"} ${since}, ${open ? "for" : "lasted"} ${duration(Math.max(lasted, 0))} · ` +
+    `${open ? "since" : "from"} ${since}, ${open ? "for" : ended ? "lasted" : "at least"} ${duration(Math.max(lasted, 0))} · ` +
     `${nameOf(message.quantity)}${peak}, threshold ${number(message.threshold)} ${unit}`.trim());
   setText(parts.reason, message.reason ?? "");
   const key = `${open} ${message.acknowledged || sent.has(message.event_id)} ${files.join(" ")}`;

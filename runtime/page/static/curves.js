@@ -1,8 +1,9 @@
 // Waveform and spectrum of the selected region.
 
-import { byId, element, every, number, setText } from "./dom.js";
+import { byId, element, every, number, setText, withError } from "./dom.js";
 
 const POLL_MS = 500;
+const HEIGHT = 200;
 const DARK = window.matchMedia("(prefers-color-scheme: dark)");
 let region = null;
 let now = null;
@@ -53,12 +54,14 @@ function showLevels() {
     ["RMS", of("displacement_rms"), unit],
     ["peak", of("displacement_peak"), unit],
     ["PPV", of("ppv", "_s"), `${unit}/s`],
-    ["strongest", peak?.hz, "Hz", peak && `± ${number(peak.hz_se, 2)} `],
-    ["damping", told.damping && 100 * told.damping.ratio, "%"],
     ["signal to noise", told.signal_to_noise, ""],
+    ["strongest", peak && withError(peak.hz, peak.hz_se), "Hz"],
+    ["damping", told.damping && withError(100 * told.damping.ratio, 100 * told.damping.ratio_se), "%"],
   ];
-  line.replaceChildren(...values.map(([name, value, unit_, error]) =>
-    element("span", {}, `${name} `, element("b", {}, number(value)), ` ${error ?? ""}${unit_}`)));
+  line.replaceChildren(...values.map(([name, value, unit_]) => {
+    const text = typeof value === "string" ? value : number(value);
+    return element("span", {}, name, element("b", {}, text), text === "–" ? "" : ` ${unit_}`);
+  }));
 }
 
 function colour(name) {
@@ -87,7 +90,7 @@ function chart(place, across, along, scales, hooks, readout, drag) {
   const data = [[], [], []];
   const made = new uPlot({
     width: Math.max(place.clientWidth, 100),
-    height: 230,
+    height: HEIGHT,
     legend: { show: false },
     cursor: { drag: { x: drag, y: false }, points: { size: 6 } },
     scales,
@@ -103,9 +106,10 @@ function chart(place, across, along, scales, hooks, readout, drag) {
 
 /** The strongest peak: a dashed line with its frequency. */
 function markPeak(plot) {
-  if (trace?.peak_hz === null || trace?.peak_hz === undefined) return;
+  const peak = trace?.peaks[0];
+  if (!peak) return;
   const { ctx, bbox } = plot;
-  const x = plot.valToPos(trace.peak_hz, "x", true);
+  const x = plot.valToPos(peak.hz, "x", true);
   if (x < bbox.left || x > bbox.left + bbox.width) return;
   const dots = window.devicePixelRatio;
   ctx.save();
@@ -120,8 +124,7 @@ function markPeak(plot) {
   ctx.textBaseline = "top";
   const onTheRight = x > bbox.left + 0.7 * bbox.width;
   ctx.textAlign = onTheRight ? "right" : "left";
-  const text = `${number(trace.peak_hz, 4)} Hz: ${number(trace.peak_amplitude)} ${trace.unit}`;
-  ctx.fillText(text, x + (onTheRight ? 2 : -2) * dots, bbox.top + 2 * dots);
+  ctx.fillText(`${withError(peak.hz, peak.hz_se)} Hz`, x + (onTheRight ? 2 : -2) * dots, bbox.top + 2 * dots);
   ctx.restore();
 }
 
@@ -204,6 +207,6 @@ DARK.addEventListener("change", () => {
 });
 new ResizeObserver(() => {
   if (!charts) return;
-  charts.wave.setSize({ width: byId("wave").clientWidth, height: 230 });
-  charts.spectrum.setSize({ width: byId("spectrum").clientWidth, height: 230 });
+  charts.wave.setSize({ width: byId("wave").clientWidth, height: HEIGHT });
+  charts.spectrum.setSize({ width: byId("spectrum").clientWidth, height: HEIGHT });
 }).observe(byId("curves-note"));

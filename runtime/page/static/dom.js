@@ -22,6 +22,16 @@ export function number(value, digits = 3) {
   return Number(value.toPrecision(digits)).toString();
 }
 
+/** A value with its standard error, both to the error's second digit: 2.305 ± 0.012. */
+export function withError(value, error) {
+  if (!(error > 0)) return number(value, 4);
+  const decimals = Math.min(Math.max(1 - Math.floor(Math.log10(error)), 0), 6);
+  return `${value.toFixed(decimals)} ± ${error.toFixed(decimals)}`;
+}
+
+/** Date and time of day here, as 2026-11-20 03:04:05. */
+export const timeText = (date) => date.toLocaleString("sv");
+
 export function duration(seconds) {
   if (seconds < 60) return `${Math.round(seconds)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;

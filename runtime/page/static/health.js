@@ -18,7 +18,8 @@ function row(name, text, wrong = false) {
 function latency(latencies) {
   const known = Object.entries(latencies).filter(([, spread]) => spread !== null);
   if (!known.length) return "– (the source has no clock)";
-  return known.map(([name, one]) => `${name} ${number(one.p50_ms, 2)} / ${number(one.p99_ms, 2)}`).join(", ");
+  const lines = known.map(([name, one]) => `${name}: ${number(one.p50_ms, 2)}, ${number(one.p99_ms, 2)}`);
+  return ["half, 99 % of the frames within", ...lines].join("\n");
 }
 
 function size(bytes) {
@@ -40,7 +41,7 @@ export function showHealth({ snapshot, not_ready: notReady, watchers, most_watch
     ? "none"
     : `${delivery.problem ?? (delivery.connected ? "connected" : "not connected")}, ${delivery.queued} alerts wait`,
     delivery !== null && !delivery.connected);
-  row("Evidence", evidence === null ? "not kept" : snapshot.evidence_problem ?? `of ${evidence.events} events, ${evidence.incomplete} incomplete`,
+  row("Evidence", evidence === null ? "not kept" : snapshot.evidence_problem ?? `${evidence.events} events, ${evidence.incomplete} incomplete`,
     snapshot.evidence_problem !== null);
   row("Disk", `${size(free)} of ${size(whole)} free`);
   row("Source", snapshot.source);

@@ -3,7 +3,7 @@
 import { showAlerts } from "./alerts.js";
 import { showControls } from "./controls.js";
 import { showRegions } from "./curves.js";
-import { byId, every, setText } from "./dom.js";
+import { byId, every, setText, timeText } from "./dom.js";
 import { showHealth } from "./health.js";
 import { showPicture } from "./picture.js";
 
@@ -29,8 +29,7 @@ every(1000, async () => {
   const { snapshot } = now;
   document.title = `${snapshot.open_alerts.length ? `(${snapshot.open_alerts.length}) ` : ""}${snapshot.name}`;
   setText(byId("name"), snapshot.name);
-  const at = new Date(snapshot.time_utc);
-  setText(byId("time"), `${at.toLocaleDateString()} ${at.toLocaleTimeString()}`);
+  setText(byId("time"), timeText(new Date(snapshot.time_utc)));
   if (snapshot.open_alerts.length) showStatus("alert", `${plural(snapshot.open_alerts.length, "open alert")}`);
   else if (now.not_ready) showStatus("waiting", now.not_ready);
   else showStatus("well", `measures at ${snapshot.camera_hz.toFixed(1)} Hz, no alert is open`);

@@ -72,7 +72,7 @@ function draw() {
   const down = view === "below" ? 2 : 1;
   const ratio = (across * width) / (down * height);
   stage.style.aspectRatio = `${ratio}`;
-  stage.style.maxWidth = `calc(78vh * ${ratio})`;
+  stage.style.maxWidth = `calc(46vh * ${ratio})`;
   const alerted = new Set(now.snapshot.open_alerts.flatMap((one) => one.regions));
   const told = new Map(now.snapshot.telemetry.map((one) => [one.region, one]));
   const outlines = byId("outlines");
@@ -80,15 +80,23 @@ function draw() {
   if (outlines.dataset.key !== key) {
     outlines.dataset.key = key;
     outlines.replaceChildren(
-      ...parts.flatMap((part, number_) => now.regions.map((one) => outline(one, part, number_, width, height))),
+      ...parts.flatMap((part, place) => now.regions.map((one) => outline(one, part, place, width, height))),
+      ...(parts.length > 1 ? parts.map(([left, top], place) => caption(["raw", "magnified"][place], left, top)) : []),
     );
   }
-  for (const one of outlines.children) {
+  for (const one of outlines.querySelectorAll(".outline")) {
     const name = one.dataset.region;
     one.classList.toggle("alert", alerted.has(name));
     one.classList.toggle("selected", selected() === name);
     one.classList.toggle("unknown", !told.get(name)?.valid);
   }
+}
+
+function caption(text, left, top) {
+  const one = element("span", { className: "caption" }, text);
+  one.style.left = `${100 * left}%`;
+  one.style.top = `${100 * top}%`;
+  return one;
 }
 
 function outline(region, [left, top, wide, high], panel, width, height) {
