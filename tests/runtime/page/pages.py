@@ -1,7 +1,7 @@
 """A page over a daemon whose camera delivers some frames and then keeps silent."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from daemons import GIRDER, Engine, SilentCamera, ended, in_thread
 from starlette.testclient import TestClient
 
 import runtime.daemon
-from runtime.config import Alert, Camera, Config, Magnification, Page, Storage
+from runtime.config import Alert, Camera, Config, Magnification, Page, Storage, Vibration
 from runtime.daemon import Daemon
 from runtime.evidence import EvidenceRecorder
+from runtime.frame import Frame
 from runtime.magnification import Magnifier
 from runtime.page import Pictures
 from runtime.page.app import page_app
@@ -28,16 +29,19 @@ def configured(folder: Path, **page: Any) -> Config:
         name="bridge",
         camera=Camera(source="csi:0"),
         regions=(GIRDER,),
-        alerts=(Alert(name="sway", quantity="displacement_rms_px", raise_above=1e-9),),
+        vibration=Vibration(level_s=0.6),
+        alerts=(
+            Alert(name="sway", quantity="displacement_rms_px", raise_above=1e-9, raise_after_s=0.1),
+        ),
         storage=Storage(directory=folder),
         page=Page(enabled=True, **page),
     )
 
 
 class Served:
-    """A running daemon and its page, without a socket."""
+    """A daemon, which ``served`` runs, and its page, without a socket."""
 
-    def __init__(self, config: Config, *, magnifies: bool, keeps: bool) -> None:
+    def __init__(self, config: Config, *, magnifies: bool = True, keeps: bool = False) -> None:
         self.config = config
         self.pictures = Pictures(config.page.watchers)
         self.daemon = Daemon(
@@ -56,6 +60,20 @@ class Served:
         return TestClient(app, base_url=base_url)
 
 
+class _Patient(SilentCamera):
+    """Loses no frame: it waits for the measurement as a file does."""
+
+    def __init__(self, count: int, measured: Callable[[], int]) -> None:
+        super().__init__(count)
+        self._measured = measured
+
+    def frames(self) -> Iterator[Frame]:
+        for frame in super().frames():
+            while frame.index - self._measured() > 8 and not self._closed.wait(0.001):
+                pass
+            yield frame
+
+
 @contextmanager
 def served(
     config: Config,
@@ -66,8 +84,9 @@ def served(
     frames: int = FRAMES,
 ) -> Iterator[Served]:
     """Once all frames are measured; the alert is open then."""
-    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: SilentCamera(frames))
     one = Served(config, magnifies=magnifies, keeps=keeps)
+    camera = _Patient(frames, lambda: one.daemon.counters.measured)
+    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: camera)
     thread = in_thread(one.daemon)
     try:
         wait_until(lambda: one.daemon.counters.measured == frames, "all frames are measured")

@@ -1,30 +1,23 @@
 """Who is let in."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pages import HERE, Served, configured, served
+from pages import HERE, Served, configured
 
 from runtime.page import guard
 
-JSON = {"content-type": "application/json"}
+
+@pytest.fixture
+def page(tmp_path: Path) -> Served:
+    return Served(configured(tmp_path))
 
 
 @pytest.fixture
-def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Served:
     monkeypatch.setattr(guard, "WRONG_PASSWORD_S", 0.01)
-    with served(configured(tmp_path), monkeypatch) as one:
-        yield one
-
-
-@pytest.fixture
-def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    monkeypatch.setattr(guard, "WRONG_PASSWORD_S", 0.01)
-    config = configured(tmp_path, user="inspector", password_file=tmp_path / "password")
-    with served(config, monkeypatch) as one:
-        yield one
+    return Served(configured(tmp_path, user="inspector", password_file=tmp_path / "password"))
 
 
 def test_without_a_password_anybody_on_this_machine_is_let_in(page: Served) -> None:
@@ -65,7 +58,8 @@ def test_the_right_password_opens_it(locked: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["localhost", "LOCALHOST:9000", "127.0.0.1:80", "[::1]:8080", "192.168.1.7", "10.0.0.9:1"]
+    "name",
+    ["localhost", "LOCALHOST:9000", "127.0.0.1:80", "[::1]:8080", "192.168.1.7", "10.0.0.9:1"],
 )
 def test_our_own_names_and_all_numbers_are_known(page: Served, name: str) -> None:
     assert page.client().get("/", headers={"host": name}).status_code == 200
@@ -78,9 +72,9 @@ def test_a_foreign_name_for_this_machine_is_refused(page: Served, name: str) -> 
     assert page.client().get("/api/now", headers={"host": name}).status_code == 403
 
 
-def test_further_names_can_be_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with served(configured(tmp_path, names=("Bridge.example",)), monkeypatch) as one:
-        answer = one.client().get("/", headers={"host": "bridge.example:443"})
+def test_further_names_can_be_configured(tmp_path: Path) -> None:
+    one = Served(configured(tmp_path, names=("Bridge.example",)))
+    answer = one.client().get("/", headers={"host": "bridge.example:443"})
     assert answer.status_code == 200
 
 

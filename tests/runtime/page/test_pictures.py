@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from pages import configured, served
+from pages import Served, configured
 from starlette.types import Message
 from videos import moving
 
@@ -97,16 +97,16 @@ def test_one_watcher_too_many_is_refused_and_counted() -> None:
     assert (pictures.watchers, pictures.refused) == (0, 1)
 
 
-def test_one_watcher_too_many_gets_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with served(configured(tmp_path, watchers=1), monkeypatch) as one, one.pictures.watching():
+def test_one_watcher_too_many_gets_503(tmp_path: Path) -> None:
+    one = Served(configured(tmp_path, watchers=1))
+    with one.pictures.watching():
         answer = one.client().get("/picture?view=raw")
     assert answer.status_code == 503
     assert "page.watchers" in answer.text
 
 
-def test_an_unknown_view_is_404(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with served(configured(tmp_path), monkeypatch) as one:
-        assert one.client().get("/picture?view=inside").status_code == 404
+def test_an_unknown_view_is_404(tmp_path: Path) -> None:
+    assert Served(configured(tmp_path)).client().get("/picture?view=inside").status_code == 404
 
 
 class Browser:
