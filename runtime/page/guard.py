@@ -65,7 +65,10 @@ class Guard:
             await send(message)
 
         refused = self._refused(scope) or await self._not_known(scope)
-        await (refused or self._app)(scope, receive, with_headers)
+        try:
+            await (refused or self._app)(scope, receive, with_headers)
+        except Exception:
+            log.exception("a defect of the live page at %s, please report it", scope["path"])
 
     def _refused(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)

@@ -46,7 +46,7 @@ class LivePage:
             ws="none",
             lifespan="off",
             log_config=None,
-            log_level="error",  # whoever scans ports must not fill the log
+            log_level="critical",  # whoever scans ports must not fill the log; the guard tells defects
             access_log=False,
             server_header=False,
             proxy_headers=False,

@@ -64,10 +64,11 @@ class PictureStream:
                 await _sent(send, head.encode() + new.jpeg + b"\r\n" + _BOUNDARY)
                 self._pictures.sent += 1
             await wait
+        await _sent(send, b"", more=False)
 
 
-async def _sent(send: Send, body: bytes) -> None:
-    message = {"type": "http.response.body", "body": body, "more_body": True}
+async def _sent(send: Send, body: bytes, *, more: bool = True) -> None:
+    message = {"type": "http.response.body", "body": body, "more_body": more}
     await asyncio.wait_for(send(message), STALLED_S)
 
 

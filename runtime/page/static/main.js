@@ -38,4 +38,5 @@ every(1000, async () => {
   showAlerts(now);
   showControls(now);
   showHealth(now);
+  document.body.dataset.known = "yes";
 });
