@@ -56,11 +56,16 @@ class Pictures:
         if self.watchers:
             self._magnified = magnified
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as many watch as may."""
+        return self.watchers >= self.most_watchers
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Somebody watches for as long as this lasts. Raises Failure when too many do already."""
         with self._lock:
-            if self.watchers >= self.most_watchers:
+            if self.is_full:
                 self.refused += 1
                 raise Failure(
                     f"{self.watchers} watch already, which are as many as page.watchers allows; close "

@@ -13,6 +13,9 @@ PICTURES_HZ = 15.0
 """More would cost the board more than it tells the eye."""
 STALLED_S = 10.0
 """A browser that takes nothing for so long is not there any more."""
+PATIENCE_S = 1.0
+"""For a place: a browser that changes its view asks for the new one before it has left the old."""
+_LOOK_S = 0.05
 _BOUNDARY = b"--picture\r\n"
 
 
@@ -27,6 +30,10 @@ class PictureStream:
         self._pictures, self._view, self._ending = pictures, view, ending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        waited_s = 0.0
+        while self._pictures.is_full and waited_s < PATIENCE_S:
+            await asyncio.sleep(_LOOK_S)
+            waited_s += _LOOK_S
         with ExitStack() as watching:
             try:
                 watching.enter_context(self._pictures.watching())

@@ -5,7 +5,7 @@ import { showControls } from "./controls.js";
 import { showRegions } from "./curves.js";
 import { byId, every, setText, timeText } from "./dom.js";
 import { showHealth } from "./health.js";
-import { showPicture } from "./picture.js";
+import { playAnew, showPicture } from "./picture.js";
 
 function showStatus(state, text) {
   byId("status").dataset.state = state;
@@ -23,6 +23,7 @@ every(1000, async () => {
     if (!answer.ok) throw new Error(await answer.text());
     now = await answer.json();
   } catch {
+    playAnew();
     showStatus("alert", "the daemon does not answer; what is shown below is old");
     return;
   }

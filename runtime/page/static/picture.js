@@ -3,7 +3,7 @@
 import { onSelect, select, selected } from "./curves.js";
 import { byId, element, number, setText } from "./dom.js";
 
-const RETRY_MS = 3000;
+const RETRY_MS = 1500;
 const NARROW = window.matchMedia("(max-width: 620px)");
 const picture = byId("picture");
 let now = null;
@@ -25,32 +25,36 @@ function panels(view) {
 function play() {
   const view = document.hidden ? null : wanted();
   if (view === playing) return;
-  clearTimeout(retry);
   playing = view;
-  refusal = null;
   if (view === null) picture.removeAttribute("src");
   else picture.src = `/picture?view=${view}&${Date.now()}`;
   if (now) draw();
 }
 
-picture.addEventListener("error", async () => {
-  if (!picture.hasAttribute("src")) return;
-  const url = picture.src;
-  refusal = "the picture cannot be had; trying again";
-  const stop = new AbortController();
-  try {
-    const answer = await fetch(url, { signal: stop.signal });
-    if (!answer.ok) refusal = (await answer.text()).trim();
-  } catch {
-    // The daemon does not answer, which the status says.
-  }
-  stop.abort();
-  notice();
-  clearTimeout(retry);
+/** After the daemon did not answer, what was played has ended. */
+export function playAnew() {
+  playing = null;
+}
+
+// A browser also calls it an error when it leaves one stream for another: then the next picture comes.
+picture.addEventListener("error", () => {
+  if (retry !== null) return;
   retry = setTimeout(() => {
-    playing = null;
+    retry = null;
+    if (picture.naturalWidth > 0) return;
+    const full = now && now.watchers >= now.most_watchers;
+    refusal = full
+      ? `${now.watchers} watch already, as many as page.watchers allows; close one of their pages, or raise it`
+      : "the picture cannot be had; trying again";
+    notice();
+    playAnew();
     play();
   }, RETRY_MS);
+});
+
+picture.addEventListener("load", () => {
+  refusal = null;
+  notice();
 });
 
 function notice() {
