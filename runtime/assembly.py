@@ -16,6 +16,7 @@ from runtime.magnification import Magnifier
 from runtime.messages import State
 from runtime.mqtt import Publisher
 from runtime.outbox import Outbox
+from runtime.page import LivePage, Pictures
 from runtime.suppressed_record import SuppressedRecord
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def magnifier_for(config: Config) -> Magnifier | None:
 
 @contextmanager
 def assembled(config: Config, *, clock: Clock | None = None) -> Iterator[Daemon]:
-    """A daemon ready to run; on leaving, alerts are flushed and the state says offline."""
+    """A daemon ready to run, with its page; on leaving, alerts are flushed and the state says offline."""
     with ExitStack() as stack:
         magnifier = magnifier_for(config)
         if magnifier is not None:
@@ -58,11 +59,14 @@ def assembled(config: Config, *, clock: Clock | None = None) -> Iterator[Daemon]
                 engine=None if magnifier is None else magnifier.description,
                 controls=None if magnifier is None else magnifier.controls,
             )
-        yield Daemon(
+        pictures = Pictures(config.page.watchers) if config.page.enabled else None
+        daemon = Daemon(
             config,
             magnifier=magnifier,
             publisher=publisher,
             clock=clock,
+            seen=None if pictures is None else pictures.see,
+            shown=None if pictures is None else pictures.see_magnified,
             # Every play of a file is a history of its own.
             memory=None
             if is_file(config.camera.source)
@@ -70,3 +74,6 @@ def assembled(config: Config, *, clock: Clock | None = None) -> Iterator[Daemon]
             record=SuppressedRecord(folder / "suppressed.jsonl"),
             evidence=evidence,
         )
+        if pictures is not None:
+            stack.callback(LivePage(daemon, config, pictures).close)
+        yield daemon

@@ -2,7 +2,7 @@
 
 Models only; reading a file and telling its errors with line and mend is in ``config_file.py``. The
 longer tables have files of their own: ``alert_config.py``, ``health_config.py``,
-``recovery_config.py``, ``evidence_config.py``.
+``recovery_config.py``, ``evidence_config.py``, ``page_config.py``.
 """
 
 import os
@@ -16,6 +16,7 @@ from runtime.alert_config import Alert as Alert
 from runtime.alert_config import Quantity as Quantity
 from runtime.evidence_config import Evidence as Evidence
 from runtime.health_config import Health as Health
+from runtime.page_config import Page as Page
 from runtime.recovery_config import Recovery as Recovery
 from runtime.section import Name, PositiveSeconds, Section
 
@@ -261,6 +262,7 @@ class Config(Section):
     evidence: Evidence = Evidence()
     mqtt: Mqtt = Mqtt()
     storage: Storage = Storage()
+    page: Page = Page()
 
     @property
     def evidence_folder(self) -> Path:

@@ -1,9 +1,10 @@
 """Reads a configuration file, and tells every problem with file, line, key, value and mend.
 
 Relative paths in the file (``camera.source`` when it is a video file, ``scale`` of a region,
-``magnification.graph``, ``mqtt.password_file``, ``storage.directory``, ``evidence.folder``) are taken
-from the folder of the file, so that the daemon, the command line and an editor mean the same file
-wherever they were started. A leading ``~`` is the home folder.
+``magnification.graph``, ``mqtt.password_file``, ``storage.directory``, ``evidence.folder``,
+``page.password_file``, ``page.certificate``, ``page.key``) are taken from the folder of the file, so that
+the daemon, the command line and an editor mean the same file wherever they were started. A leading
+``~`` is the home folder.
 """
 
 import difflib
@@ -103,6 +104,10 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
     password = absolute(config.mqtt.password_file)
     directory = absolute(config.storage.directory)
     evidence = absolute(config.evidence.folder)
+    page = {
+        name: absolute(getattr(config.page, name))
+        for name in ("password_file", "certificate", "key")
+    }
     regions = tuple(
         region.model_copy(update={"scale": absolute(region.scale)}) for region in config.regions
     )
@@ -114,6 +119,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
             "mqtt": config.mqtt.model_copy(update={"password_file": password}),
             "storage": config.storage.model_copy(update={"directory": directory}),
             "evidence": config.evidence.model_copy(update={"folder": evidence}),
+            "page": config.page.model_copy(update=page),
         }
     )
 
@@ -274,6 +280,10 @@ def _pattern_words(pattern: str) -> str:
         return "may hold only letters A-Z, digits, _ and -, from 1 to 64 of them"
     if "+#" in pattern:
         return "must be MQTT topic levels: no space, no + or #, no / at the start"
+    if "253" in pattern:
+        return "must be the name of a host or its address, without http:// and port"
+    if "[^:" in pattern:
+        return "must not be empty or hold a colon, which HTTP puts between user and password"
     return f"must match the pattern {pattern}"
 
 

@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
@@ -38,6 +39,7 @@ from runtime.snapshot import Frames, Latencies, Snapshot, Waiting
 from runtime.suppressed_record import SuppressedRecord
 from runtime.telling import Raised, Telling
 from runtime.told import Told
+from runtime.vibration.window import Record
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ MOST_ACKNOWLEDGED = 100
 LONGEST_DEAF_S = 0.25
 TELL_EVERY_S = 60.0
 
+Seen = Callable[[Frame], None]
 Shown = Callable[[Magnified], None]
 
 
@@ -77,11 +80,12 @@ class _Stations:
 class Daemon:
     """Runs one camera until it is stopped or, for a file, until it ends.
 
-    ``shown`` gets everything magnified in the magnifying thread, ``raised`` every alert message in
-    the measuring thread. ``memory`` lets alerts outlive this process; ``record`` takes what was not
-    raised; ``evidence`` keeps what was seen and measured around an alert.
+    ``seen`` gets every frame in the capturing thread, ``shown`` everything magnified in the magnifying
+    thread, ``raised`` every alert message in the measuring thread; none of them may wait. ``memory`` lets
+    alerts outlive this process; ``record`` takes what was not raised; ``evidence`` keeps what was seen and
+    measured around an alert.
 
-    ``controls``, ``told``, ``snapshot`` and ``acknowledge`` are for any thread.
+    ``controls``, ``told``, ``snapshot``, ``record`` and ``acknowledge`` are for any thread.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class Daemon:
         *,
         magnifier: Magnifier | None,
         publisher: Publisher | None,
+        seen: Seen | None = None,
         shown: Shown | None = None,
         raised: Raised | None = None,
         memory: AlertMemory | None = None,
@@ -104,7 +109,7 @@ class Daemon:
         self._config = config
         self._magnifier = magnifier
         self._publisher = publisher
-        self._shown = shown
+        self._seen, self._shown = seen, shown
         self._evidence = evidence
         self._telling = Telling(
             config.alerts,
@@ -118,6 +123,7 @@ class Daemon:
         self._remembered = None if memory is None else memory.load()
         self._measurement = Measurement(config, self._remembered)
         self._acknowledged: queue.Queue[str] = queue.Queue(MOST_ACKNOWLEDGED)
+        self._asked: queue.SimpleQueue[tuple[str, Future[Record]]] = queue.SimpleQueue()
         self._to_measure: queue.Queue[Frame | None] = queue.Queue(QUEUE_FRAMES)
         self._to_magnify = Newest()
         self._stations = _Stations()
@@ -243,6 +249,13 @@ class Daemon:
                 f"{MOST_ACKNOWLEDGED} acknowledgements wait for the measurement; try again later"
             ) from None
 
+    def record(self, region: str) -> "Future[Record]":
+        """A copy of the newest ``vibration.window_s`` of a region, made after the frame that is measured
+        now; never, where the daemon has ended."""
+        asked: Future[Record] = Future()
+        self._asked.put((region, asked))
+        return asked
+
     def _capture(self) -> None:
         try:
             with closing(self._camera.frames()) as frames:
@@ -258,6 +271,8 @@ class Daemon:
         self.controls.picture_is((frame.image.shape[1], frame.image.shape[0]))
         if self._evidence is not None:
             self._evidence.see(frame)
+        if self._seen is not None:
+            self._seen(frame)
         if self._magnifier is not None:
             self._to_magnify.put(frame)
         self._put_for_measuring(frame)
@@ -294,6 +309,7 @@ class Daemon:
             except queue.Empty:
                 self._wait(self._clock.now_s() - waited_from_s)
                 self._acknowledge()
+                self._answer()
                 continue
             if frame is None:
                 break
@@ -307,6 +323,7 @@ class Daemon:
                 self._passed(self._stations.published, frame)
             self.counters.measured += 1
             self._acknowledge()
+            self._answer()
         self._telling.finish(self._measurement)
 
     def _wait(self, waited_s: float) -> None:
@@ -325,6 +342,13 @@ class Daemon:
                 log.warning("%s", failure)
             else:
                 self._telling.tell(Measured((), alerts=alerts, judged=True), self._measurement)
+
+    def _answer(self) -> None:
+        """Copy the records that were asked for."""
+        while not self._asked.empty():
+            region, asked = self._asked.get()
+            if asked.set_running_or_notify_cancel():
+                asked.set_result(self._measurement.record(region))
 
     def _magnify(self) -> None:
         assert self._magnifier is not None

@@ -24,7 +24,7 @@ from runtime.telemetry import telemetry_of
 from runtime.vibration import Levels, VibrationWindow
 from runtime.vibration.sampling import RateWatch
 from runtime.vibration.tracking import BaselineState, FrequencyTracker, Shift
-from runtime.vibration.window import Report
+from runtime.vibration.window import Record, Report
 
 log = logging.getLogger(__name__)
 
@@ -184,6 +184,10 @@ class Measurement:
         self._judged_ns = self._newest_ns + round(waited_s * 1e9)
         self._readings = {}
         return self._judge(self._judged_ns / 1e9, (), {}, problem)
+
+    def record(self, region: str) -> Record:
+        """A copy of a region's newest seconds. Raises KeyError for one that is not configured."""
+        return self._windows[region].copy()
 
     def open_alerts(self) -> tuple[AlertStep, ...]:
         """The latest step of every alert that has not ended."""

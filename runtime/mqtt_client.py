@@ -1,7 +1,5 @@
 """paho's client as this project uses it: who it is, how it is let in, what its messages carry."""
 
-from pathlib import Path
-
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -9,6 +7,7 @@ from paho.mqtt.properties import Properties
 
 from failure import Failure
 from runtime.config import Mqtt
+from runtime.password_file import password_in
 
 MOST_TAKEN_BYTES = 65_536
 """The broker keeps larger messages for itself, so that nobody can fill this machine's memory."""
@@ -32,7 +31,9 @@ def client_for(mqtt: Mqtt, prefix: str) -> Client:
         protocol=_PROTOCOLS[mqtt.protocol],
     )
     if mqtt.username is not None:
-        client.username_pw_set(mqtt.username, _password(mqtt.password_file))
+        file = mqtt.password_file
+        password = None if file is None else password_in(file, "mqtt.password_file")
+        client.username_pw_set(mqtt.username, password)
     elif mqtt.password_file is not None:
         raise Failure("mqtt.password_file is given without mqtt.username; add the user's name")
     client.reconnect_delay_set(min_delay=1, max_delay=30)
@@ -61,21 +62,3 @@ def properties_for(
     if correlation is not None:
         properties.CorrelationData = correlation
     return properties
-
-
-def _password(path: Path | None) -> str | None:
-    """What the password file holds, without the line's end that an editor puts there."""
-    if path is None:
-        return None
-    try:
-        password = path.read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise Failure(
-            f"mqtt.password_file: {path} cannot be read ({error.strerror}); put the password into "
-            "it, and let the daemon's user read it"
-        ) from None
-    except UnicodeDecodeError:
-        raise Failure(f"mqtt.password_file: {path} is not UTF-8; save it as UTF-8") from None
-    if not password:
-        raise Failure(f"mqtt.password_file: {path} is empty; put the password into it")
-    return password

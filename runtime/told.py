@@ -10,6 +10,8 @@ from runtime.messages import AlertMessage, Telemetry
 
 KEPT_REPORTS = 600
 """Reports of each region that are kept: ten minutes of one a second."""
+KEPT_ENDED = 50
+"""Ended alerts that are kept."""
 
 
 class Told:
@@ -18,6 +20,7 @@ class Told:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: dict[str, AlertMessage] = {}
+        self._ended: deque[AlertMessage] = deque(maxlen=KEPT_ENDED)
         self._problems: tuple[str, ...] = ()
         self._reports: dict[str, deque[Telemetry]] = {}
 
@@ -26,6 +29,7 @@ class Told:
         with self._lock:
             if message.type == "end":
                 self._open.pop(message.event_id, None)
+                self._ended.append(message)
             else:
                 self._open[message.event_id] = message
 
@@ -51,6 +55,11 @@ class Told:
         """The newest message of each alert that has not ended, oldest alert first."""
         with self._lock:
             return tuple(self._open.values())
+
+    def ended_alerts(self) -> tuple[AlertMessage, ...]:
+        """The last message of the newest KEPT_ENDED alerts that have ended, oldest end first."""
+        with self._lock:
+            return tuple(self._ended)
 
     def newest(self) -> tuple[Telemetry, ...]:
         """The newest report of each region."""

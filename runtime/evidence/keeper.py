@@ -306,7 +306,7 @@ class EventKeeper:
         return next((rule.regions for rule in rules if rule.name == message.rule), ()) or every
 
     def _new_file(self, message: AlertMessage) -> EventFile:
-        config = self._config.model_dump(mode="json", exclude={"mqtt"})
+        config = self._config.model_dump(mode="json", exclude={"mqtt", "page"})
         config["magnification"] = self._controls.settings.model_dump(mode="json")
         config["camera"]["source"] = without_password(config["camera"]["source"])
         scales = {

@@ -56,6 +56,22 @@ def amplitude_spectrum(t_s: ArrayLike, x_px: ArrayLike) -> tuple[Floats, Floats]
     return spectrum.frequency_hz, np.sqrt(spectrum.power(found[1]))
 
 
+def amplitude_spectra(t_s: ArrayLike, moved_px: Floats) -> Spectrum | None:
+    """The amplitude spectra of x and y (2, m), on one scale of frequencies; see amplitude_spectrum."""
+    spectra = [amplitude_spectrum(t_s, values) for values in moved_px]
+    known = [one for one in spectra if one is not None]
+    if not known:
+        return None
+    frequency_hz = max((one[0] for one in known), key=len)
+    x, y = (
+        np.full(frequency_hz.shape, np.nan)
+        if one is None
+        else np.interp(frequency_hz, one[0], one[1])
+        for one in spectra
+    )
+    return Spectrum(frequency_hz, x, y)
+
+
 def power_density(t_s: ArrayLike, x_px: ArrayLike) -> PowerDensity | None:
     """Of one record; see power_densities."""
     [density] = power_densities(np.asarray(t_s), np.asarray(x_px)[None])

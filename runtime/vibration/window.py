@@ -12,7 +12,7 @@ from runtime.vibration.levels import AXES, Levels, levels_of, levels_of_regions,
 from runtime.vibration.record import Floats
 from runtime.vibration.samples import Samples
 from runtime.vibration.sampling import rate_of, warnings_of
-from runtime.vibration.spectrum import Spectrum, amplitude_spectrum, power_densities
+from runtime.vibration.spectrum import Spectrum, amplitude_spectra, power_densities
 from runtime.vibration.tones import Tone, tones_of_axes
 
 MOST_SAMPLES = 16384
@@ -44,6 +44,16 @@ class Report:
     @property
     def dominant(self) -> Tone | None:
         return self.tones[0] if self.tones else None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A copy of a window: times (n,) before the newest (s, negative), x and y (2, n) in pixels and the
+    standard errors of each measurement (2, n), NaN where missing."""
+
+    t_s: Floats
+    moved_px: Floats
+    noise_px: Floats
 
 
 class VibrationWindow:
@@ -135,21 +145,14 @@ class VibrationWindow:
         t_s, values = self._newest(self._window_ns)
         return t_s, values[:2].copy()
 
+    def copy(self) -> Record:
+        """What the window holds, for another thread; cheap beside measuring a frame."""
+        t_s, values = self._newest(self._window_ns)
+        return Record(t_s.copy(), values[:2].copy(), values[2:].copy())
+
     def spectrum(self) -> Spectrum | None:
         """Amplitude spectra over the window, for plotting; None when the record is too short."""
-        t_s, (x_px, y_px) = self.record()
-        spectra = [amplitude_spectrum(t_s, values) for values in (x_px, y_px)]
-        known = [one for one in spectra if one is not None]
-        if not known:
-            return None
-        frequency_hz = max((one[0] for one in known), key=len)
-        x, y = (
-            np.full(frequency_hz.shape, np.nan)
-            if one is None
-            else np.interp(frequency_hz, one[0], one[1])
-            for one in spectra
-        )
-        return Spectrum(frequency_hz, x, y)
+        return amplitude_spectra(*self.record())
 
     def tones(self) -> list[Tone]:
         """The sinusoids of both axes that stand above the noise, strongest first."""
