@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from failure import Failure
 from runtime.alert_config import notices
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 QUEUE_FRAMES = 32
 """Frames that may wait for the measurement; at full HD that is 200 MB."""
-MOST_ACKNOWLEDGED = 100
+MOST_ACKNOWLEDGED, MOST_ASKED = 100, 16
 LONGEST_DEAF_S = 0.25
 TELL_EVERY_S = 60.0
 
@@ -123,7 +123,7 @@ class Daemon:
         self._remembered = None if memory is None else memory.load()
         self._measurement = Measurement(config, self._remembered)
         self._acknowledged: queue.Queue[str] = queue.Queue(MOST_ACKNOWLEDGED)
-        self._asked: queue.SimpleQueue[tuple[str, Future[Record]]] = queue.SimpleQueue()
+        self._asked: queue.Queue[tuple[str, Future[Record]]] = queue.Queue(MOST_ASKED)
         self._to_measure: queue.Queue[Frame | None] = queue.Queue(QUEUE_FRAMES)
         self._to_magnify = Newest()
         self._stations = _Stations()
@@ -210,8 +210,8 @@ class Daemon:
                 not_measured=counters.not_measured,
                 magnified=counters.magnified,
                 not_magnified=self._to_magnify.overtaken,
-                reopened=counters.camera.reopened,
             ),
+            camera=replace(counters.camera),
             waiting=Waiting(
                 frames_to_measure=self._to_measure.qsize(),
                 most_frames_to_measure=QUEUE_FRAMES,
@@ -251,9 +251,14 @@ class Daemon:
 
     def record(self, region: str) -> "Future[Record]":
         """A copy of the newest ``vibration.window_s`` of a region, made after the frame that is measured
-        now; never, where the daemon has ended."""
+        now; never, where the daemon has ended. Raises Failure when too many are asked for at once."""
         asked: Future[Record] = Future()
-        self._asked.put((region, asked))
+        try:
+            self._asked.put_nowait((region, asked))
+        except queue.Full:
+            raise Failure(
+                f"{MOST_ASKED} records wait for the measurement; try again later"
+            ) from None
         return asked
 
     def _capture(self) -> None:

@@ -1,7 +1,10 @@
 """What the daemon knows of itself at one moment: the same numbers for the page, the metrics and the log."""
 
+from dataclasses import asdict
+
 from pydantic import BaseModel, ConfigDict
 
+from runtime.camera.watch import CameraCounters
 from runtime.config import Magnification
 from runtime.delivery import DeliveryCounts
 from runtime.evidence.keeper import EvidenceCounters
@@ -23,8 +26,6 @@ class Frames(_Part):
     magnified: int
     not_magnified: int
     """Overtaken by a newer one while the magnification was busy, as it may."""
-    reopened: int
-    """How often the camera was opened again."""
 
 
 class Waiting(_Part):
@@ -76,6 +77,7 @@ class Snapshot(_Part):
     health: tuple[str, ...]
     """The names of what is wrong with the camera, as in the ``state`` message."""
     frames: Frames
+    camera: CameraCounters
     waiting: Waiting
     latencies: Latencies
     magnification: Magnification
@@ -118,8 +120,10 @@ class Snapshot(_Part):
                 f"evidence of {self.evidence.events} events, {self.evidence.incomplete} incomplete, "
                 f"{waiting.lost_pictures} pictures lost"
             )
-        if frames.reopened:
-            parts.append(f"camera opened again {frames.reopened} times")
+        happened = {name: count for name, count in asdict(self.camera).items() if count}
+        if happened:
+            counts = (f"{count} {name.replace('_', ' ')}" for name, count in happened.items())
+            parts.append(f"camera: {', '.join(counts)}")
         return "; ".join(parts)
 
 

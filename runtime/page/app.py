@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from failure import Failure
 from runtime.config import Config, Region
 from runtime.daemon import Daemon
 from runtime.displacement.meter import LEARNING
@@ -112,9 +113,11 @@ class _Addresses:
             )
         if quantity is None:
             return _sentence(404, f"there is no such quantity; known are: {', '.join(QUANTITIES)}")
-        asked = self._daemon.record(region.name)
         try:
+            asked = self._daemon.record(region.name)
             record: Record = await asyncio.wait_for(asyncio.wrap_future(asked), _ANSWER_S)
+        except Failure as failure:
+            return _sentence(503, str(failure))
         except (asyncio.TimeoutError, concurrent.futures.CancelledError):
             return _sentence(503, "the measurement has ended")
         told = {one.region: one for one in self._daemon.told.newest()}

@@ -17,6 +17,14 @@ from runtime.page.pictures import Pictures
 from runtime.snapshot import Latencies, Snapshot
 
 _M, _HZ = "meters", "hertz"
+_OF_CAMERA = {
+    "reopened": "Times that the camera was opened again",
+    "repeated": "Frames with exactly the picture before, not measured",
+    "lost": "Frames missing between two that came, by their times",
+    "not_advancing": "Frames left out, whose time was not later than the one before",
+    "other_size": "Frames of another size, left out",
+    "argus_restarts": "Requested restarts of NVIDIA's camera service",
+}
 _OF_REGION: tuple[tuple[str, str, Callable[[Telemetry], float | None]], ...] = (
     ("displacement_x_pixels", "Displacement from zero", lambda one: one.x_px),
     ("displacement_y_pixels", "Displacement from zero", lambda one: one.y_px),
@@ -89,7 +97,8 @@ def _frames(now: Snapshot) -> Iterator[Metric]:
     yield _counter(
         "frames_not_magnified", "Frames that magnification skipped", frames.not_magnified
     )
-    yield _counter("camera_reopened", "Times that the camera was opened again", frames.reopened)
+    for name, meaning in _OF_CAMERA.items():
+        yield _counter(f"camera_{name}", meaning, getattr(now.camera, name))
     yield from _gauge(f"camera_rate_{_HZ}", "Real rate of frames", now.camera_hz)
     yield from _gauge(f"magnification_rate_{_HZ}", "Real rate of magnification", now.magnified_hz)
     yield from _gauge("frame_age_seconds", "Time since the newest frame", now.frame_age_s)

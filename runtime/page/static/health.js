@@ -34,6 +34,7 @@ export function showHealth({ snapshot, not_ready: notReady, watchers, most_watch
   row("Rate", `${number(snapshot.camera_hz)} Hz, newest frame ${number(snapshot.frame_age_s, 2)} s old`);
   row("Frames", `${number(frames.captured)} seen, ${number(frames.measured)} measured`);
   row("Dropped", `${number(frames.not_measured)} before measurement, ${number(frames.not_magnified)} not magnified`);
+  row("Camera's own", `${number(snapshot.camera.lost)} lost, ${number(snapshot.camera.repeated)} repeated, opened again ${number(snapshot.camera.reopened)} times`);
   row("Queue", `${waiting.frames_to_measure} of ${waiting.most_frames_to_measure} frames wait`);
   row("Latency (ms)", latency(snapshot.latencies));
   row("Engine", snapshot.engine ?? "none");

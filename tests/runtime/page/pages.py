@@ -11,7 +11,7 @@ from broker import wait_until
 from daemons import GIRDER, Engine, SilentCamera, ended, in_thread
 from starlette.testclient import TestClient
 
-import runtime.daemon
+import runtime.camera.recovery
 from runtime.config import Alert, Camera, Config, Magnification, Page, Storage, Vibration
 from runtime.daemon import Daemon
 from runtime.evidence import EvidenceRecorder
@@ -86,7 +86,7 @@ def served(
     """Once all frames are measured; the alert is open then."""
     one = Served(config, magnifies=magnifies, keeps=keeps)
     camera = _Patient(frames, lambda: one.daemon.counters.measured)
-    monkeypatch.setattr(runtime.daemon, "open_source", lambda _: camera)
+    monkeypatch.setattr(runtime.camera.recovery, "open_source", lambda _, **__: camera)
     thread = in_thread(one.daemon)
     try:
         wait_until(lambda: one.daemon.counters.measured == frames, "all frames are measured")
