@@ -23,7 +23,7 @@ from runtime.page.alert_list import AlertList, Listed
 from runtime.page.guard import Guard
 from runtime.page.metrics import disk_of, registry_of
 from runtime.page.pictures import VIEWS, Pictures
-from runtime.page.stream import PictureStream
+from runtime.page.stream import Pages, PictureStream
 from runtime.page.traces import QUANTITIES, trace_of
 from runtime.region_scale import scale_of
 from runtime.remote import MOST_BYTES, Remote
@@ -84,6 +84,7 @@ class _Addresses:
     ) -> None:
         self._daemon, self._config, self._pictures = daemon, config, pictures
         self._ending = ending
+        self._pages = Pages()
         root = config.evidence_folder
         self._alerts = AlertList(daemon.told, root if config.evidence.enabled else None)
         self._remote = Remote(daemon.controls, daemon.acknowledge)
@@ -98,9 +99,11 @@ class _Addresses:
         view = next((one for one in VIEWS if one == wanted), None)
         if view is None:
             return _sentence(404, f"there is no such view; known are: {', '.join(VIEWS)}")
-        return PictureStream(self._pictures, view, self._ending)
+        page = request.query_params.get("page")
+        return PictureStream(self._pictures, view, self._ending, pages=self._pages, page=page)
 
-    async def now(self, _: Request) -> Response:
+    async def now(self, request: Request) -> Response:
+        self._pages.hear(request.query_params.get("page"))
         return await _json(self._now)
 
     async def region(self, request: Request) -> Response:

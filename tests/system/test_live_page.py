@@ -1,12 +1,10 @@
 """The live page in a real browser, over a real daemon that plays the sample clip again and again."""
 
-import json
 import os
 import shutil
 import socket
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,10 +77,6 @@ class Site:
 
     def __init__(self, daemon: Daemon, url: str) -> None:
         self.daemon, self.url = daemon, url
-
-    def watchers(self) -> int:
-        with urllib.request.urlopen(f"{self.url}api/now") as answer:
-            return int(json.load(answer)["watchers"])
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +152,6 @@ def look(browser: Browser, site: Site) -> Iterator[Look]:
     for each in looked:
         each.context.close()
     assert [problem for each in looked for problem in each.problems] == []
-    wait_until(lambda: site.watchers() == 0, "nobody watches any more", timeout_s=30)
 
 
 @pytest.fixture
@@ -210,6 +203,20 @@ def until(page: Page, condition: str, timeout_s: float = 20.0) -> None:
 
 def width_of_picture(page: Page, width: int) -> None:
     until(page, f"document.getElementById('picture').naturalWidth === {width}")
+
+
+def test_a_watcher_too_many_is_told_so_and_comes_in_when_another_leaves(look: Look) -> None:
+    three = [look() for _ in range(3)]
+    for one in three:
+        width_of_picture(one.page, 640)
+    late = look()
+    expect(late.page.locator("#no-picture")).to_contain_text("page.watchers")
+    three[0].context.close()
+    width_of_picture(late.page, 640)
+    expect(late.page.locator("#no-picture")).to_be_hidden()
+    # A browser notes every answer that is none of success.
+    assert all("503" in problem for problem in late.problems)
+    late.problems.clear()
 
 
 def test_the_picture_moves_and_its_views_can_be_switched(opened: Opened, site: Site) -> None:
@@ -307,20 +314,6 @@ def test_an_alert_appears_is_acknowledged_and_its_clip_plays(opened: Opened, sit
     until(clip, "!document.querySelector('video').seeking")
     assert clip.evaluate("document.querySelector('video').currentTime") >= 0.5
     assert clip.evaluate("document.querySelector('video').videoWidth") > 640
-
-
-def test_a_watcher_too_many_is_told_so_and_comes_in_when_another_leaves(look: Look) -> None:
-    three = [look() for _ in range(3)]
-    for one in three:
-        width_of_picture(one.page, 640)
-    late = look()
-    expect(late.page.locator("#no-picture")).to_contain_text("page.watchers")
-    three[0].context.close()
-    width_of_picture(late.page, 640)
-    expect(late.page.locator("#no-picture")).to_be_hidden()
-    # A browser notes every answer that is none of success.
-    assert all("503" in problem for problem in late.problems)
-    late.problems.clear()
 
 
 def test_on_a_phone_nothing_scrolls_sideways_and_nothing_jumps(

@@ -1,5 +1,8 @@
 // Small helpers of all parts.
 
+/** What this page calls itself, so that the daemon knows which picture it still shows. */
+export const PAGE = String(Math.random()).slice(2);
+
 export const byId = (id) => document.getElementById(id);
 
 export function element(tag, properties = {}, ...children) {

@@ -3,7 +3,7 @@
 import { showAlerts } from "./alerts.js";
 import { showControls } from "./controls.js";
 import { showRegions } from "./curves.js";
-import { byId, every, setText, timeText } from "./dom.js";
+import { PAGE, byId, every, setText, timeText } from "./dom.js";
 import { showHealth } from "./health.js";
 import { playAnew, showPicture } from "./picture.js";
 
@@ -19,7 +19,7 @@ function plural(count, word) {
 every(1000, async () => {
   let now;
   try {
-    const answer = await fetch("/api/now", { signal: AbortSignal.timeout(5000) });
+    const answer = await fetch(`/api/now?page=${PAGE}`, { signal: AbortSignal.timeout(5000) });
     if (!answer.ok) throw new Error(await answer.text());
     now = await answer.json();
   } catch {

@@ -1,7 +1,7 @@
 // The picture, its views, and the outlines of the regions on it, each a button that selects the region.
 
 import { onSelect, select, selected } from "./curves.js";
-import { byId, element, number, setText } from "./dom.js";
+import { PAGE, byId, element, number, setText } from "./dom.js";
 
 const RETRY_MS = 1500;
 const NARROW = window.matchMedia("(max-width: 620px)");
@@ -27,7 +27,7 @@ function play() {
   if (view === playing) return;
   playing = view;
   if (view === null) picture.removeAttribute("src");
-  else picture.src = `/picture?view=${view}&${Date.now()}`;
+  else picture.src = `/picture?view=${view}&page=${PAGE}&at=${Date.now()}`;
   if (now) draw();
 }
 

@@ -18,7 +18,7 @@ from runtime.magnification import Magnified
 from runtime.page import Pictures
 from runtime.page import stream as stream_module
 from runtime.page.pictures import View
-from runtime.page.stream import PictureStream
+from runtime.page.stream import Pages, PictureStream
 
 
 def frame(index: int, grey: int = 90, width: int = 64) -> Frame:
@@ -165,6 +165,32 @@ def test_a_browser_that_takes_nothing_any_more_gives_its_place_up(
         browser.takes.clear()
         pictures.see(frame(0))
         await asyncio.wait_for(task, 5)
+        assert pictures.watchers == 0
+
+    asyncio.run(watch())
+
+
+def test_a_page_has_one_stream_and_none_once_it_is_not_heard_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Chromium reads streams on that no page shows any more."""
+
+    async def watch() -> None:
+        pictures, pages, browser = Pictures(2), Pages(), Browser()
+
+        def begun() -> "asyncio.Future[None]":
+            one = PictureStream(pictures, "raw", asyncio.Event(), pages=pages, page="7")
+            return asyncio.ensure_future(one({"type": "http"}, browser.receive, browser.send))
+
+        old = begun()
+        await _until(lambda: pictures.watchers == 1)
+        new = begun()
+        await asyncio.wait_for(old, 5)
+        assert pictures.watchers == 1
+        assert not new.done()
+        pages.hear("7")
+        monkeypatch.setattr(stream_module, "UNHEARD_S", 0.1)
+        await asyncio.wait_for(new, 5)
         assert pictures.watchers == 0
 
     asyncio.run(watch())
