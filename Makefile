@@ -19,6 +19,7 @@ lint: .venv/test.stamp
 bench: .venv/benchmark.stamp
 	$(BIN)/tremorscope bench --markdown benchmarks/THROUGHPUT.md
 	$(BIN)/python -m benchmarks.marks
+	$(BIN)/python -m benchmarks.per_frame
 
 # After new weights in magnifier/released: everything that is made from them, hours on a few cores. Each
 # step reads what those before it wrote; tests/magnifier/test_released.py fails for as long as one is missing.

@@ -35,6 +35,7 @@ from runtime.evidence.inbox import Shot
 from runtime.frame import Frame
 from runtime.handover import Newest
 from runtime.latency import Latency
+from runtime.magnification import Magnified
 from runtime.measurement import Measurement
 from runtime.messages import State
 from runtime.mqtt import Publisher
@@ -47,9 +48,15 @@ WIDTH, HEIGHT, RATE_HZ = 1920, 1080, 60.0
 REGIONS, SIDE_PX = 16, 64
 PHASES, NOISES = 12, 3
 """Rendered are this many pictures of one period of the motion, each with noise of several kinds, which are
-drawn by chance: noise that came again with every period would be vibration."""
+drawn by chance. What they have in common comes again with every period and is found as harmonics: five tones
+of a region instead of two, so that the spectra cost rather more than they would."""
 PICTURES = PHASES * NOISES
-LEARNING = 120
+QUIET = Alert(name="vibration", quantity="signal_to_noise", raise_above=1e6)
+"""The default rule, at a threshold that is never reached: an alert would write a clip."""
+VELOCITY = Alert(name="fast", quantity="ppv_px_s", raise_above=1e6)
+"""A rule that has velocity found ten times a second, and not only for telemetry."""
+LEARNING = 660
+"""Frames that fill the window of the spectrum, ten seconds."""
 
 T = TypeVar("T")
 
@@ -107,13 +114,13 @@ class PerFrame:
         return self.total_ms <= MOST_MS and self.copies <= MOST_COPIES
 
 
-def measure(*, turns: int = 5, frames: int = 240) -> PerFrame:
+def measure(*, turns: int = 5, frames: int = 240, rules: tuple[Alert, ...] = (QUIET,)) -> PerFrame:
     """Run all stations on ``turns`` x ``frames`` frames. It takes about half a minute."""
     source, from_gstreamer = _source()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         port = stack.enter_context(_broker(folder))
-        line = stack.enter_context(_line(folder, port))
+        line = stack.enter_context(_line(folder, port, rules))
         for _ in range(LEARNING):
             line.carry(source)
         return PerFrame(
@@ -162,6 +169,7 @@ class _Line:
         self._telling = Telling(config.alerts, publisher=publisher, evidence=self.evidence)
         self._to_measure: queue.Queue[Frame] = queue.Queue(32)
         self._to_magnify, self._arrived = Newest(), Latency()
+        self._magnification = config.magnification
         meter, health = self._measurement._meter, self._measurement.health
         setattr(meter, "measure", self._timed("displacement", meter.measure))  # noqa: B010
         setattr(health, "look", self._timed("look of the picture", health.look))  # noqa: B010
@@ -180,6 +188,8 @@ class _Line:
         self._arrived.add(time.monotonic_ns() - frame.t_capture_ns)
         self.evidence.see(frame)
         self._to_magnify.put(frame)
+        # What the network would give: evidence keeps it beside the raw picture.
+        self.evidence.see_magnified(Magnified(frame, frame.image, self._magnification))
         self._to_measure.put_nowait(frame)
         return self._to_measure.get()
 
@@ -194,16 +204,12 @@ class _Line:
 
 
 @contextmanager
-def _line(folder: Path, port: int | None) -> Iterator[_Line]:
+def _line(folder: Path, port: int | None, rules: tuple[Alert, ...]) -> Iterator[_Line]:
     regions = tuple(
         Region(
             name=f"r{place}", x=48 + 480 * column, y=48 + 270 * row, width=SIDE_PX, height=SIDE_PX
         )
         for place, (row, column) in enumerate(np.ndindex(4, REGIONS // 4))
-    )
-    rules = (
-        Alert(name="sway", quantity="displacement_rms_px", raise_above=5.0),
-        Alert(name="fast", quantity="velocity_rms_px_s", raise_above=500.0),
     )
     config = Config(
         camera=Camera(source="gst: a benchmark's", rate_hz=RATE_HZ),
@@ -248,7 +254,8 @@ class _Film(BaseSource):
 
 def _source() -> tuple[_Film, bool]:
     x_px = np.tile(sine(PHASES, RATE_HZ, RATE_HZ / PHASES, 0.3), NOISES)
-    scene = Scene(WIDTH, HEIGHT)
+    # Its JPEGs are as large as those of the finest texture that evidence.ring reckons with.
+    scene = Scene(WIDTH, HEIGHT, finest_px=10.0)
     pictures = [frame.image for frame in render(scene, x_px, 0.5 * x_px, rate_hz=RATE_HZ)]
     try:
         import gi
@@ -279,9 +286,16 @@ def _broker(folder: Path) -> Iterator[int | None]:
     quiet = subprocess.DEVNULL
     with subprocess.Popen([program, "-c", str(settings)], stdout=quiet, stderr=quiet) as process:
         try:
+            while process.poll() is None and not _answers(port):
+                time.sleep(0.05)
             yield port
         finally:
             process.terminate()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def main() -> None:
@@ -302,6 +316,8 @@ def main() -> None:
         print("  telemetry was made and dropped: install Debian's mosquitto to have it published")
     if not found.from_gstreamer:
         print("  frames did not come out of GStreamer's buffers, which is not installed")
+    faster = measure(rules=(QUIET, VELOCITY))
+    print(f"  {faster.total_ms:6.3f} ms  all, with a rule on peak particle velocity besides")
     sys.exit(0 if found.holds else "the marks do not hold")
 
 

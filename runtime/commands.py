@@ -29,10 +29,9 @@ def demo(
 
 
 @app.command()
-def run(config: ConfigFile) -> None:
+def run(context: typer.Context, config: ConfigFile) -> None:
     """Run the daemon: camera, magnification, measurement, alerts over MQTT."""
     import faulthandler
-    import logging
     import signal
     import sys
 
@@ -41,8 +40,9 @@ def run(config: ConfigFile) -> None:
     faulthandler.enable()  # a daemon that a watchdog ends with SIGABRT tells where its threads were
     loaded = load(config)  # a mistake in it is told before the stations take seconds to import
     from runtime.assembly import assembled
+    from runtime.logs import set_up_logs
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    set_up_logs(debug=bool(context.find_root().params.get("debug")))
     ending = (signal.SIGINT, signal.SIGTERM)
     for number in ending:  # before there is a daemon: leave, and let what was begun say goodbye
         signal.signal(number, lambda *_: sys.exit(0))
@@ -158,22 +158,29 @@ def validate(config: Annotated[Path, typer.Argument(help="Configuration, a TOML 
 @app.command()
 def schema(
     message: Annotated[
-        str, typer.Argument(help="config, state, telemetry, shape, alert or suppressed.")
+        str,
+        typer.Argument(
+            help="config, state, telemetry, shape, alert, suppressed, controls, reply or snapshot."
+        ),
     ] = "config",
 ) -> None:
     """Print the JSON Schema of the configuration or of an MQTT message."""
     from pydantic import BaseModel
 
+    from runtime import messages
     from runtime.config import Config
-    from runtime.messages import AlertMessage, ModeShape, State, SuppressedAlert, Telemetry
+    from runtime.snapshot import Snapshot
 
     models: dict[str, type[BaseModel]] = {
         "config": Config,
-        "state": State,
-        "telemetry": Telemetry,
-        "shape": ModeShape,
-        "alert": AlertMessage,
-        "suppressed": SuppressedAlert,
+        "state": messages.State,
+        "telemetry": messages.Telemetry,
+        "shape": messages.ModeShape,
+        "alert": messages.AlertMessage,
+        "suppressed": messages.SuppressedAlert,
+        "controls": messages.Present,
+        "reply": messages.Reply,
+        "snapshot": Snapshot,
     }
     if message not in models:
         raise Failure(f'"{message}" has no schema; choose from: {", ".join(models)}')

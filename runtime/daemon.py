@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from failure import Failure
 from runtime.alert_config import notices
@@ -32,6 +32,7 @@ from runtime.magnification import Magnified, Magnifier
 from runtime.measurement import Measured, Measurement
 from runtime.messages import utc_text
 from runtime.mqtt import Publisher
+from runtime.priority import give_way
 from runtime.remote import Remote
 from runtime.snapshot import Frames, Latencies, Snapshot, Waiting
 from runtime.suppressed_record import SuppressedRecord
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 
 QUEUE_FRAMES = 32
 """Frames that may wait for the measurement; at full HD that is 200 MB."""
+MOST_ACKNOWLEDGED = 100
+MOST_ASKED = 64  # for a copy of a record
 LONGEST_WAIT_S = 30.0
 LONGEST_DEAF_S = 0.25
 TELL_EVERY_S = 60.0
@@ -79,9 +82,8 @@ class Daemon:
     """Runs one camera until it is stopped or, for a file, until it ends.
 
     ``seen`` gets every frame in the capturing thread, ``shown`` everything magnified in the magnifying
-    thread, ``raised`` every alert message in the measuring thread; none of them may wait. ``memory`` lets
-    alerts outlive this process; ``record`` takes what was not raised; ``evidence`` keeps what was seen and
-    measured around an alert.
+    thread, ``raised`` every alert in the measuring thread; none may wait. ``memory`` lets alerts outlive this
+    process; ``record`` takes what was not raised; ``evidence`` keeps what was seen and measured around one.
 
     ``controls``, ``told``, ``snapshot``, ``record`` and ``acknowledge`` are for any thread.
     """
@@ -114,13 +116,10 @@ class Daemon:
             evidence=evidence,
             raised=raised,
         )
-        if publisher is not None:
-            publisher.serve(Remote(self.controls, self.acknowledge).answer)
-            self.controls.tell(publisher.tell_controls)
         self._remembered = None if memory is None else memory.load()
         self._measurement = Measurement(config, self._remembered)
-        self._acknowledged: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._asked: queue.SimpleQueue[tuple[str, Future[Record]]] = queue.SimpleQueue()
+        self._acknowledged: queue.Queue[str] = queue.Queue(MOST_ACKNOWLEDGED)
+        self._asked: queue.Queue[tuple[str, Future[Record]]] = queue.Queue(MOST_ASKED)
         self._camera_problem: str | None = None
         self._to_measure: queue.Queue[Frame | None] = queue.Queue(QUEUE_FRAMES)
         self._to_magnify = Newest()
@@ -132,6 +131,9 @@ class Daemon:
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
         self._source: Source | None = None
+        if publisher is not None:  # which may have a connection, and commands, by now
+            publisher.serve(Remote(self.controls, self.acknowledge).answer)
+            self.controls.tell(publisher.tell_controls)
 
     def run(self) -> None:
         """Run to the end. Raises what made a station fail; the others are stopped first.
@@ -147,12 +149,16 @@ class Daemon:
             self._evidence.start([one.told.event_id for one in kept if one.told is not None])
         for thread in threads:
             thread.start()
+        tell_at = time.monotonic() + TELL_EVERY_S
         # The measurement finishes what it was given; the eye has seen enough by then.
         while capture.is_alive() or measure.is_alive():
             # Python calls signal handlers in this thread alone, and not before it runs again: a
             # signal that the kernel gives to another thread does not end a join.
             capture.join(LONGEST_DEAF_S)
             measure.join(LONGEST_DEAF_S)
+            if time.monotonic() > tell_at:
+                log.info("%s", self.snapshot().line())
+                tell_at += TELL_EVERY_S
         self.stop()
         for thread in threads:
             thread.join()
@@ -198,7 +204,14 @@ class Daemon:
             magnified_hz=self._magnifies.rate_hz(now_ns),
             camera_problem=self._camera_problem,
             health=self.told.problems,
-            frames=Frames(**asdict(counters), not_magnified=self._to_magnify.overtaken),
+            frames=Frames(
+                captured=counters.captured,
+                measured=counters.measured,
+                not_measured=counters.not_measured,
+                magnified=counters.magnified,
+                not_magnified=self._to_magnify.overtaken,
+                reopened=counters.reopened,
+            ),
             waiting=Waiting(
                 frames_to_measure=self._to_measure.qsize(),
                 most_frames_to_measure=QUEUE_FRAMES,
@@ -221,7 +234,7 @@ class Daemon:
     def acknowledge(self, event_id: str) -> None:
         """A person has seen this alert; may be called from any thread.
 
-        Raises Failure when no open alert has this ``event_id``.
+        Raises Failure when no open alert has this ``event_id``, or too many wait.
         """
         known = [alert.event_id for alert in self.told.open_alerts()]
         if event_id not in known:
@@ -229,13 +242,20 @@ class Daemon:
                 f"no open alert has the event_id {json.dumps(event_id[:64])}; open are: "
                 f"{', '.join(known) or 'none'}"
             )
-        self._acknowledged.put(event_id)
+        try:
+            self._acknowledged.put_nowait(event_id)
+        except queue.Full:
+            raise Failure(
+                f"{MOST_ACKNOWLEDGED} acknowledgements wait for the measurement; try again later"
+            ) from None
 
     def record(self, region: str) -> "Future[Record]":
-        """A copy of the newest ``vibration.window_s`` of a region, made after the frame that is measured
-        now; never, where the daemon has ended."""
+        """A copy of a region's newest seconds, after the frame that is measured now; while it runs."""
         asked: Future[Record] = Future()
-        self._asked.put((region, asked))
+        try:
+            self._asked.put_nowait((region, asked))
+        except queue.Full:
+            asked.set_exception(Failure(f"{MOST_ASKED} wait for a record already; try again later"))
         return asked
 
     def _capture(self) -> None:
@@ -275,7 +295,8 @@ class Daemon:
             self._evidence.see(frame)
         if self._seen is not None:
             self._seen(frame)
-        self._to_magnify.put(frame)
+        if self._magnifier is not None:
+            self._to_magnify.put(frame)
         self._put_for_measuring(frame)
 
     def _put_for_measuring(self, frame: Frame | None) -> None:
@@ -299,7 +320,6 @@ class Daemon:
                 )
 
     def _measure(self) -> None:
-        tell_at = time.monotonic() + TELL_EVERY_S
         waited_from_s = time.monotonic()
         for notice in notices(self._config.alerts, None):
             log.warning("%s", notice)
@@ -326,9 +346,6 @@ class Daemon:
             self.counters.measured += 1
             self._acknowledge()
             self._answer()
-            if time.monotonic() > tell_at:
-                log.info("%s", self.snapshot().line())
-                tell_at += TELL_EVERY_S
         self._telling.finish(self._measurement)
 
     def _wait(self, waited_s: float) -> None:
@@ -349,7 +366,6 @@ class Daemon:
                 self._telling.tell(Measured((), alerts=alerts, judged=True), self._measurement)
 
     def _answer(self) -> None:
-        """Copy the records that were asked for."""
         while not self._asked.empty():
             region, asked = self._asked.get()
             if asked.set_running_or_notify_cancel():
@@ -357,6 +373,7 @@ class Daemon:
 
     def _magnify(self) -> None:
         assert self._magnifier is not None
+        give_way()
         while not self._stopping.is_set():
             frame = self._to_magnify.get(timeout_s=0.2)
             if frame is None:

@@ -1,5 +1,6 @@
 """The measuring half of the daemon in one object: frames in; displacement, telemetry, alerts out."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +26,9 @@ from runtime.vibration.window import Record, Report
 
 JUDGE_EVERY_NS = 100_000_000
 """Alert rules look at the levels ten times a second, whatever the frame rate."""
+
+ROUND_SHARE = 0.25
+"""Of the time between two reports: within it, all regions have been reported on, a few with each frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ class Measurement:
         )
         self._remembered = remembered
         self._reports: dict[str, Report] = {}
+        self._unreported: list[str] = []
         self._shifts: dict[str, Shift | None] = {}
         self._shapes = ShapeReports()
         self._report_every_ns = round(vibration.report_every_s * 1e9)
@@ -128,14 +133,12 @@ class Measurement:
             self._windows[displacement.region].add(displacement)
             self._collected[displacement.region].add(displacement)
         self.health.look(frame)
-        now_ns = self._newest_ns = frame.t_capture_ns
-        reports = _is_due(self._reported_ns, now_ns, self._report_every_ns)
+        step_ns, now_ns = frame.t_capture_ns - self._newest_ns, frame.t_capture_ns
+        self._newest_ns = now_ns
+        reports = self._report(now_ns, step_ns)
         judges = _is_due(self._judged_ns, now_ns, JUDGE_EVERY_NS)
         if not (reports or judges):
             return Measured(displacements)
-        if reports:
-            self._reported_ns = now_ns
-            self._report(now_ns)
         levels = self._levels(motion=reports or self._judges_motion)
         judged = Measured(displacements)
         if judges:
@@ -237,12 +240,22 @@ class Measurement:
         levels = VibrationWindow.levels_together(windows, scales, motion=motion)
         return dict(zip(self._windows, levels, strict=True))
 
-    def _report(self, now_ns: int) -> None:
-        self._reports = {name: window.report() for name, window in self._windows.items()}
-        self._shifts = {
-            name: tracker.update(now_ns / 1e9, self._reports[name].tones)
-            for name, tracker in self._trackers.items()
-        }
+    def _report(self, now_ns: int, step_ns: int) -> bool:
+        """Report on some regions, when it is time; whether all have been now.
+
+        A report takes as long as several frames, so many regions at once would let frames wait.
+        """
+        if _is_due(self._reported_ns, now_ns, self._report_every_ns):
+            self._reported_ns, self._unreported = now_ns, list(self._windows)
+        if not self._unreported:
+            return False
+        frames = ROUND_SHARE * self._report_every_ns / step_ns if step_ns > 0 else 1.0
+        some = math.ceil(len(self._windows) / max(frames, 1.0))
+        for name in self._unreported[:some]:
+            report = self._reports[name] = self._windows[name].report()
+            self._shifts[name] = self._trackers[name].update(now_ns / 1e9, report.tones)
+        del self._unreported[:some]
+        return not self._unreported
 
     def _telemetry(self, displacement: Displacement, levels: Levels) -> Telemetry:
         name = displacement.region

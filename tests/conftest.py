@@ -11,6 +11,8 @@ import pytest
 from broker import Listener, Mosquitto
 from videos import moving, write_video
 
+from runtime.outbox import Outbox
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _little_to_collect() -> None:
@@ -28,6 +30,13 @@ def _no_station_is_left() -> Iterator[None]:
     yield
     left = {thread.name for thread in threading.enumerate()}
     assert not left & {"capture", "measure", "magnify"}
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    box = Outbox(tmp_path / "outbox.sqlite")
+    yield box
+    box.close()
 
 
 @pytest.fixture

@@ -133,6 +133,9 @@ def test_another_missing_package_is_a_defect(monkeypatch: pytest.MonkeyPatch) ->
         ("shape", "points"),
         ("alert", "event_id"),
         ("suppressed", "reason"),
+        ("controls", "area"),
+        ("reply", "accepted"),
+        ("snapshot", "latencies"),
     ],
 )
 def test_schema_prints_a_json_schema(
@@ -152,7 +155,7 @@ def test_schema_prints_a_json_schema(
 def test_an_unknown_schema_is_told_with_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert called(monkeypatch, "schema", "weather") == (
         'tremorscope: "weather" has no schema; choose from: config, state, telemetry, shape, alert, '
-        "suppressed"
+        "suppressed, controls, reply, snapshot"
     )
 
 

@@ -5,11 +5,10 @@ no picture. Both give way to the measurement.
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from runtime.camera import is_file
 from runtime.config import Config
@@ -21,12 +20,12 @@ from runtime.evidence.ring import Kind, PictureRing
 from runtime.frame import Frame
 from runtime.magnification import Magnified
 from runtime.messages import AlertMessage
+from runtime.priority import give_way
 
 _log = logging.getLogger(__name__)
 
 FINISH_S = 10.0
 """At the daemon's end, the time for pictures that are still to be written."""
-NICENESS = 5
 
 
 class EvidenceRecorder:
@@ -114,7 +113,7 @@ class EvidenceRecorder:
         return due
 
     def _keep_pictures(self) -> None:
-        _give_way()
+        give_way()
         while not self.pictures.done:
             shot = self.pictures.get(timeout_s=1.0)
             if isinstance(shot, Shot):
@@ -123,7 +122,7 @@ class EvidenceRecorder:
                     self._ring.add(kind, shot.t_ns, shot.image, shot.gain)
 
     def _keep_events(self) -> None:
-        _give_way()
+        give_way()
         while not self.events.done:
             busy = False
             with _going_on():
@@ -136,12 +135,6 @@ class EvidenceRecorder:
                     self._keeper.take_message(item)
         with _going_on():
             self._keeper.finish(ENDED, within_s=FINISH_S)
-
-
-def _give_way() -> None:
-    """The calling thread, and the encoder's that it starts, are less urgent (Linux: a thread's own)."""
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
 
 
 @contextmanager

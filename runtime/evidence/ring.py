@@ -3,7 +3,7 @@
 A picture at most 960 px wide takes 30 to 130 KB as a JPEG of quality 85, most for fine texture. 15 a
 second, raw and magnified, over 10 s before an event and 2 s until they are written are 360 pictures: 11
 to 47 MB, which the 64 MB of ``evidence.memory_mb`` hold. Encoding one takes 1 to 4 ms of the evidence's
-own thread, and is the only copy that is made of a picture.
+own thread; the full picture is never copied for it.
 """
 
 import threading

@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from failure import Failure
 from runtime.config import Config, Region
 from runtime.daemon import Daemon
 from runtime.displacement.meter import LEARNING
@@ -120,6 +121,8 @@ class _Addresses:
             record: Record = await asyncio.wait_for(asyncio.wrap_future(asked), _ANSWER_S)
         except (asyncio.TimeoutError, concurrent.futures.CancelledError):
             return _sentence(503, "the measurement has ended")
+        except Failure as failure:
+            return _sentence(503, str(failure))
         told = {one.region: one for one in self._daemon.told.newest()}
         vibration, size = self._config.vibration, self._daemon.controls.picture_px
         return await _json(

@@ -20,6 +20,9 @@ LEAST_FALL = 2.0
 """... in which its amplitude falls by at least this ratio."""
 
 _WINDOW_CYCLES = 3.0  # over which the amplitude is averaged
+_LEAST_NOISE_PX = (
+    1e-9  # pictures that repeat exactly have no noise, and an amplitude of exactly zero
+)
 _ABOVE_NOISE = 4.0  # times the amplitude's standard deviation by noise
 _MOST_OFF = 0.05  # of the amplitude: departure from an exponential beyond that of noise
 _MOST_BENT = 0.15  # of the decay rate: difference between first and second half, as well
@@ -74,6 +77,7 @@ def damping_of(
     at_s = even_s[taps // 2 : taps // 2 + len(phasor)]
     # Of a density per positive frequency, through the kernel's bandwidth; both quadratures.
     noise_px = floor_px_per_root_hz * np.sqrt(2 * np.square(kernel).sum() / step_s)
+    noise_px = max(noise_px, _LEAST_NOISE_PX)
     amplitude_px = np.abs(phasor)
     begin = int(np.argmax(amplitude_px)) + taps // 4
     drowned = np.flatnonzero(amplitude_px[begin:] < _ABOVE_NOISE * noise_px)

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 from calibration.scale import Axis, Scale
 from runtime.vibration.derivatives import Motion, motion_in_band, usable_band
-from runtime.vibration.record import FEWEST_SAMPLES, Floats, step_of, stretches
+from runtime.vibration.record import FEWEST_SAMPLES, Floats, alike, step_of, stretches
 
 AXES: tuple[Axis, Axis] = ("x", "y")
 
@@ -164,7 +163,7 @@ def _axis_levels(
 ) -> list[tuple[float, float, float] | None]:
     """RMS, peak and signal to noise of every row; None where too little is known."""
     found: list[tuple[float, float, float] | None] = [None] * len(moved_px)
-    for valid, rows in _alike(np.isfinite(moved_px) & np.isfinite(noise_px)):
+    for valid, rows in alike(np.isfinite(moved_px) & np.isfinite(noise_px)):
         if np.count_nonzero(valid) < max(_FEWEST_LEVEL_SAMPLES, _LEAST_COVERAGE * len(t_s)):
             continue
         known_s = t_s[valid]
@@ -178,14 +177,6 @@ def _axis_levels(
         for row, (one, peak, other) in zip(rows, three, strict=True):
             found[row] = one, peak, other
     return found
-
-
-def _alike(marks: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], list[int]]]:
-    """Rows that are marked at the same places, most often all of them, to be worked on together."""
-    groups: dict[bytes, list[int]] = {}
-    for row, marked in enumerate(marks):
-        groups.setdefault(marked.tobytes(), []).append(row)
-    return [(marks[rows[0]], rows) for rows in groups.values()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +211,7 @@ def _motions(
 ) -> "list[_AxisMotion | None]":
     """Every row's motion inside the level window; None where too little of that is known."""
     found: list[_AxisMotion | None] = [None] * len(moved_px)
-    for _, rows in _alike(np.isnan(moved_px) | np.isnan(noise_px)):
+    for _, rows in alike(np.isnan(moved_px) | np.isnan(noise_px)):
         covered_s = 0.0
         parts: list[_Part] = []
         for time_s, both in stretches(t_s, np.concatenate([moved_px[rows], noise_px[rows]])):

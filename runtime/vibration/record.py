@@ -50,6 +50,14 @@ def stretch(
     return chosen if len(chosen[0]) >= FEWEST_SAMPLES else None
 
 
+def alike(marks: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], list[int]]]:
+    """Rows that are marked at the same places, most often all of them, to be worked on together."""
+    groups: dict[bytes, list[int]] = {}
+    for row, marked in enumerate(marks):
+        groups.setdefault(marked.tobytes(), []).append(row)
+    return [(marks[rows[0]], rows) for rows in groups.values()]
+
+
 def line_of(values: Floats) -> Floats:
     """The regression line of every row (..., n) of evenly spaced values."""
     count = values.shape[-1]

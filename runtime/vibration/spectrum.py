@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 from scipy import fft, signal
 
-from runtime.vibration.record import Floats, evenly, line_of, step_of, stretch
+from runtime.vibration.record import Floats, alike, evenly, line_of, step_of, stretch
 
 FEWEST_CYCLES = 2.0
 """What has fewer cycles than this in the record is drift."""
@@ -51,8 +52,8 @@ def amplitude_spectrum(t_s: ArrayLike, x_px: ArrayLike) -> tuple[Floats, Floats]
     found = stretch(t_s, x_px, "newest")
     if found is None:
         return None
-    frequency_hz, power = periodogram(*found)
-    return frequency_hz, np.sqrt(power)
+    spectrum = Periodogram(found[0])
+    return spectrum.frequency_hz, np.sqrt(spectrum.power(found[1]))
 
 
 def amplitude_spectra(t_s: ArrayLike, moved_px: Floats) -> Spectrum | None:
@@ -72,40 +73,68 @@ def amplitude_spectra(t_s: ArrayLike, moved_px: Floats) -> Spectrum | None:
 
 
 def power_density(t_s: ArrayLike, x_px: ArrayLike) -> PowerDensity | None:
-    """Welch's estimate (IEEE Trans. Audio and Electroacoustics 15, 1967) of the newest stretch.
+    """Of one record; see power_densities."""
+    [density] = power_densities(np.asarray(t_s), np.asarray(x_px)[None])
+    return density
 
-    t_s (s, increasing) and x_px (px, NaN where missing) have the same shape (m,). The floor is the
+
+def power_densities(t_s: Floats, x_px: Floats) -> list[PowerDensity | None]:
+    """Welch's estimate (IEEE Trans. Audio and Electroacoustics 15, 1967) of every row's newest stretch.
+
+    t_s (s, increasing) has shape (m,), x_px (px, NaN where missing) (rows, m). The floor is the
     median over frequencies, brought to the mean that it is of in white noise: vibrations that fill
-    less than half of the band do not raise it. None when the newest stretch is too short.
+    less than half of the band do not raise it. None where the newest stretch is too short.
     """
-    found = stretch(t_s, x_px, "newest")
-    if found is None:
-        return None
-    even_s, even_px = evenly(*found)
-    segment = max(len(even_s) // _SEGMENTS, 8)
-    frequency_hz, density = signal.welch(
-        even_px - line_of(even_px), 1 / step_of(even_s), nperseg=segment
-    )
-    # Hann windows that overlap by half make K segments worth about 36 K / 19 degrees of freedom
-    # (Percival and Walden, Spectral Analysis for Physical Applications, 1993, equation 294).
-    freedom = max(36 / 19 * (2 * len(even_s) // segment - 1), 2)
-    # Median over mean of a chi-squared distribution (Wilson and Hilferty, PNAS 17, 1931).
-    floor = float(np.median(density[1:-1])) / (1 - 2 / (9 * freedom)) ** 3
-    return PowerDensity(frequency_hz, density, float(np.sqrt(floor)))
+    told: list[PowerDensity | None] = [None] * len(x_px)
+    for _, rows in alike(np.isfinite(x_px)):
+        found = stretch(t_s, x_px[rows], "newest")
+        if found is None:
+            continue
+        even_s, even_px = evenly(*found)
+        segment = max(len(even_s) // _SEGMENTS, 8)
+        frequency_hz, density = welch(even_px - line_of(even_px), 1 / step_of(even_s), segment)
+        # Hann windows that overlap by half make K segments worth about 36 K / 19 degrees of freedom
+        # (Percival and Walden, Spectral Analysis for Physical Applications, 1993, equation 294).
+        freedom = max(36 / 19 * (2 * len(even_s) // segment - 1), 2)
+        # Median over mean of a chi-squared distribution (Wilson and Hilferty, PNAS 17, 1931).
+        floors = np.median(density[:, 1:-1], axis=1) / (1 - 2 / (9 * freedom)) ** 3
+        for row, each, floor in zip(rows, density, np.sqrt(floors).tolist(), strict=True):
+            told[row] = PowerDensity(frequency_hz, each, floor)
+    return told
 
 
-def periodogram(time_s: Floats, moved_px: Floats) -> tuple[Floats, Floats]:
-    """Frequencies and squared single-sided amplitudes of a stretch, about PADDING times too fine."""
-    count = round((time_s[-1] - time_s[0]) / step_of(time_s)) + 1
-    even_s = np.linspace(time_s[0], time_s[-1], count)
-    # Straight lines are good enough to see a peak by, and this is done for every tone.
-    even_px = np.interp(even_s, time_s, moved_px)
-    window = _hann(count)
-    length: int = fft.next_fast_len(PADDING * count, real=True)
-    transform = fft.rfft((even_px - line_of(even_px)) * window, n=length)
-    amplitude_px = 2 * np.abs(transform) / window.sum()
-    frequency_hz: Floats = fft.rfftfreq(length, even_s[1] - even_s[0])
-    return frequency_hz, np.square(amplitude_px)
+def welch(values: Floats, rate_hz: float, segment: int) -> tuple[Floats, Floats]:
+    """Frequencies and the density of every row (rows, n), as scipy.signal.welch has it, in a third of its
+    time: Hann windows of ``segment`` values that overlap by half, each without its mean."""
+    parts = sliding_window_view(values, segment, axis=1)[:, :: segment - segment // 2]
+    window = _hann(segment)
+    transform = fft.rfft((parts - parts.mean(axis=2, keepdims=True)) * window, axis=2)
+    power = (np.square(transform.real) + np.square(transform.imag)).mean(axis=1)
+    density: Floats = power / (rate_hz * np.square(window).sum())
+    # Negative frequencies hold as much, but there are none of zero and of the Nyquist frequency.
+    density[:, 1 : (segment + 1) // 2] *= 2
+    return fft.rfftfreq(segment, 1 / rate_hz), density
+
+
+class Periodogram:
+    """Of stretches at the same times; what only depends on these is made once."""
+
+    def __init__(self, time_s: Floats) -> None:
+        count = round((time_s[-1] - time_s[0]) / step_of(time_s)) + 1
+        self._time_s = time_s
+        self._even_s = np.linspace(time_s[0], time_s[-1], count)
+        self._window = _hann(count)
+        self._scale = 4 / float(self._window.sum()) ** 2
+        self._length: int = fft.next_fast_len(PADDING * count, real=True)
+        self.frequency_hz: Floats = fft.rfftfreq(self._length, self._even_s[1] - self._even_s[0])
+
+    def power(self, moved_px: Floats) -> Floats:
+        """Squared single-sided amplitudes at ``frequency_hz``, which is about PADDING times too fine."""
+        # Straight lines are good enough to see a peak by, and this is done for every tone.
+        even_px = np.interp(self._even_s, self._time_s, moved_px)
+        transform = fft.rfft((even_px - line_of(even_px)) * self._window, n=self._length)
+        power: Floats = self._scale * (np.square(transform.real) + np.square(transform.imag))
+        return power
 
 
 @lru_cache(maxsize=8)

@@ -12,7 +12,7 @@ from runtime.vibration.levels import AXES, Levels, levels_of, levels_of_regions,
 from runtime.vibration.record import Floats
 from runtime.vibration.samples import Samples
 from runtime.vibration.sampling import rate_of, warnings_of
-from runtime.vibration.spectrum import Spectrum, amplitude_spectra, power_density
+from runtime.vibration.spectrum import Spectrum, amplitude_spectra, power_densities
 from runtime.vibration.tones import Tone, tones_of_axes
 
 MOST_SAMPLES = 16384
@@ -164,7 +164,7 @@ class VibrationWindow:
         t_s, moved_px = self.record()
         length_s = -float(t_s[0]) if len(t_s) > 1 else self._window_ns / 1e9
         tones = tuple(tones_of_axes(t_s, moved_px[0], moved_px[1], stretch="newest"))
-        densities = [power_density(t_s, values) for values in moved_px]
+        densities = power_densities(t_s, moved_px)
         floors = [one.floor_px_per_root_hz for one in densities if one is not None]
         damping = None
         if tones and tones[0].axis is not None:

@@ -88,6 +88,12 @@ class Publisher:
     def announce(self, **_: object) -> None:
         pass
 
+    def serve(self, _: object) -> None:
+        pass
+
+    def tell_controls(self, _: object) -> None:
+        pass
+
 
 class Memory(AlertMemory):
     def keep(

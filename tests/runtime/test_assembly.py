@@ -14,9 +14,9 @@ from videos import burst, moving, region, write_video
 
 from failure import Failure
 from runtime.assembly import assembled, magnifier_for
-from runtime.config import Alert, Config
+from runtime.config import Alert, Config, Rectangle
 from runtime.config_file import parse
-from runtime.messages import AlertMessage, State
+from runtime.messages import AlertMessage, Present, Reply, State
 
 RULE = (
     '[[alerts]]\nname = "sway"\nquantity = "displacement_rms_px"\nraise_above = 0.05\n'
@@ -55,6 +55,38 @@ def test_evidence_tells_the_magnification_that_held(tmp_path: Path) -> None:
     [event] = (tmp_path / "state" / "camera" / "events").iterdir()
     told = json.loads((event / "event.json").read_text())["settings"]["config"]["magnification"]
     assert (told["gain"], told["mode"]) == (50, "dynamic")
+
+
+def test_commands_reach_a_running_daemon_and_are_answered(
+    tmp_path: Path, mosquitto: Mosquitto, listen: Callable[..., Listener]
+) -> None:
+    listener = listen()
+    settings = config(tmp_path, mqtt=f'host = "127.0.0.1"\nport = {mosquitto.port}')
+    write_video(tmp_path / "clip.mkv", moving(burst(20.0, 0.5, 20.0)))
+    top = "tremorscope/camera/command"
+    inside, beyond = ({"x": 8, "y": 8, "width": 32, "height": height} for height in (32, 99))
+    with assembled(settings) as daemon:
+        thread = threading.Thread(target=daemon.run)
+        thread.start()
+        wait_until(lambda: bool(daemon.told.open_alerts()), "an alert is open")
+        [alert] = daemon.told.open_alerts()
+        listener.send(f"{top}/magnification", json.dumps({"gain": 50, "area": inside}).encode())
+        listener.send(f"{top}/magnification", json.dumps({"area": beyond}).encode())
+        listener.send(f"{top}/acknowledge", b'{"event_id": "unknown"}')
+        listener.send(f"{top}/acknowledge", json.dumps({"event_id": alert.event_id}).encode())
+        wait_until(lambda: len(listener.payloads("/reply")) == 4, "every command is answered")
+        wait_until(lambda: len(listener.payloads("/alerts")) == 2, "the acknowledgement is told")
+        daemon.stop()
+        thread.join()
+    replies = [Reply.model_validate_json(text) for text in listener.payloads("/reply")]
+    assert [reply.accepted for reply in replies] == [True, False, False, True]
+    assert "does not lie in the picture of 64x64 px" in str(replies[1].reason)
+    assert f"open are: {alert.event_id}" in str(replies[2].reason)
+    assert daemon.controls.settings.gain == 50
+    controls = Present.model_validate_json(listener.payloads("/controls")[-1])
+    assert (controls.gain, controls.area) == (50, Rectangle(x=8, y=8, width=32, height=32))
+    steps = [AlertMessage.model_validate_json(text) for text in listener.payloads("/alerts")]
+    assert [step.acknowledged for step in steps] == [False, True]
 
 
 def test_evidence_can_be_switched_off_and_lie_elsewhere(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Which frames reach the measurement and which the engine, when either is slow."""
 
 import logging
+import os
 import threading
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from runtime.daemon import QUEUE_FRAMES, Daemon
 from runtime.frame import Frame
 from runtime.magnification import Magnifier
 from runtime.measurement import Measured, Measurement
+from runtime.priority import NICENESS
 
 PICTURES = [np.full((64, 64, 3), level, np.uint8) for level in range(3)]
 
@@ -116,6 +118,21 @@ def test_a_slow_engine_skips_frames_and_the_measurement_misses_none(
     assert shown[0] < 49
     assert shown[1:] in ([], [49])
     assert one.counters.magnified == len(shown)
+
+
+def test_magnification_gives_way_to_camera_and_measurement(video: Path) -> None:
+    niceness: dict[str, int] = {}
+
+    def look() -> None:
+        for thread in threading.enumerate():
+            if thread.native_id is not None:
+                nice = os.getpriority(os.PRIO_PROCESS, thread.native_id)
+                niceness.setdefault(thread.name, nice)
+
+    daemon(config(video, real_time=True), Engine(look)).run()
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    assert niceness["magnify"] == before + NICENESS
+    assert niceness["capture"] == niceness["measure"] == before
 
 
 def test_a_live_camera_does_not_wait_for_a_slow_measurement(

@@ -79,13 +79,6 @@ def event_ids(listener: Listener) -> list[str]:
 
 
 @pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    box = Outbox(tmp_path / "outbox.sqlite")
-    yield box
-    box.close()
-
-
-@pytest.fixture
 def publisher(mosquitto: Mosquitto, outbox: Outbox) -> Iterator[Publish]:
     """Starts publishers to ``mosquitto`` that are closed after the test."""
     publishers: list[Publisher] = []

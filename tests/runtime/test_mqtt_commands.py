@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,13 +37,6 @@ class Served:
         self.publisher.start()
         self.publisher.serve(self.remote.answer)
         self.controls.tell(self.publisher.tell_controls)
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    box = Outbox(tmp_path / "outbox.sqlite")
-    yield box
-    box.close()
 
 
 @pytest.fixture

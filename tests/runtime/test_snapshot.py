@@ -26,17 +26,21 @@ def test_a_live_camera_has_latencies_of_every_station_in_the_order_of_its_way() 
     finally:
         one.stop()
         ended(thread)
-    spreads = {name: getattr(now.latencies, name) for name in Latencies.model_fields}
+    latencies = one.snapshot().latencies
+    spreads = {name: getattr(latencies, name) for name in Latencies.model_fields}
     assert None not in spreads.values()
     assert all(0 < one.p50_ms <= one.p99_ms <= one.slowest_ms for one in spreads.values())
-    arrived, measured = spreads["arrived"], spreads["measured"]
-    assert arrived.p50_ms < measured.p50_ms
-    assert arrived.p50_ms < spreads["magnified"].p50_ms <= spreads["shown"].p50_ms
+    assert spreads["arrived"].p50_ms < spreads["measured"].p50_ms
+    assert spreads["magnified"].of == spreads["shown"].of
+    assert spreads["magnified"].p50_ms < spreads["shown"].p50_ms
+    assert spreads["judged"].of > spreads["published"].of
     assert now.frames.captured >= now.frames.measured > 60
     assert now.frames.magnified + now.frames.not_magnified <= now.frames.captured
-    assert now.camera_hz == pytest.approx(50, rel=0.2)
+    assert now.camera_hz is not None
     assert now.frame_age_s is not None
-    assert now.frame_age_s < 1
+    later = one.snapshot().frame_age_s
+    assert later is not None
+    assert later > now.frame_age_s
     assert now.picture_px == (64, 64)
     assert now.engine == "engine of a test"
     assert [one.region for one in now.telemetry] == ["girder"]

@@ -91,3 +91,10 @@ def test_what_refuses_is_said() -> None:
     blip = damping_of(T_S, decay(T_S, 3.0, 0.3, 0.2, 4.0), 3.0, 0.01)
     assert isinstance(blip, NoDecay)
     assert "cycles" in blip.reason
+
+
+def test_pictures_that_repeat_exactly_tell_none() -> None:
+    """A frozen camera leaves a record of zeros, without any noise."""
+    assert isinstance(damping_of(T_S, np.zeros(600), 5.0, 0.0), NoDecay)
+    stopped = decay(T_S, 5.0, 0.02, 0.25, 0.0) * (T_S[0] + 3 > T_S)
+    assert isinstance(damping_of(T_S, stopped, 5.0, 0.0), NoDecay)

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import signal
 from signals import times, tone
 
-from runtime.vibration.spectrum import amplitude_spectrum, power_density
+from runtime.vibration.spectrum import amplitude_spectrum, power_density, welch
 from runtime.vibration.tones import dominant_frequency
 
 
@@ -37,3 +38,12 @@ def test_a_vibration_stands_above_the_floor_without_raising_it() -> None:
     # The integral of a density is the variance.
     step_hz = density.frequency_hz[1]
     assert density.px2_per_hz.sum() * step_hz == pytest.approx(0.5**2 / 2, rel=0.05)
+
+
+@pytest.mark.parametrize(("count", "segment"), [(600, 150), (601, 75), (40, 9), (33, 8)])
+def test_welchs_estimate_is_scipys(count: int, segment: int) -> None:
+    values = np.random.default_rng(3).normal(size=(3, count)).cumsum(axis=1)
+    frequency_hz, density = welch(values, 60.0, segment)
+    wanted_hz, wanted = signal.welch(values, 60.0, nperseg=segment)
+    np.testing.assert_allclose(frequency_hz, wanted_hz)
+    np.testing.assert_allclose(density, wanted, rtol=1e-9, atol=1e-12 * wanted.max())

@@ -179,3 +179,8 @@ def test_a_frequency_is_shared_when_two_regions_have_it() -> None:
     assert hz == pytest.approx((3.0 * 4 + 3.01) / 5)  # weighted by one over the squared errors
     assert shared_frequencies([deck, []], 0.1, 3) == []
     assert shared_frequencies([[*deck, some_tone(3.02, 0.1)], []], 0.1, 3) == []
+
+
+@pytest.mark.parametrize("constant_px", 1.37 * 10.0 ** -np.arange(12, 19))
+def test_the_rounding_of_a_record_that_never_changes_is_no_tone(constant_px: float) -> None:
+    assert tones_of(times(600), np.full(600, constant_px)) == []
