@@ -81,9 +81,8 @@ class Daemon:
     """Runs one camera until it is stopped or, for a file, until it ends.
 
     ``seen`` gets every frame in the capturing thread, ``shown`` everything magnified in the magnifying
-    thread, ``raised`` every alert message in the measuring thread; none of them may wait. ``memory`` lets
-    alerts outlive this process; ``record`` takes what was not raised; ``evidence`` keeps what was seen and
-    measured around an alert.
+    thread, ``raised`` every alert in the measuring thread; none may wait. ``memory`` lets alerts outlive this
+    process; ``record`` takes what was not raised; ``evidence`` keeps what was seen and measured around one.
 
     ``controls``, ``told``, ``snapshot``, ``record`` and ``acknowledge`` are for any thread.
     """
@@ -250,15 +249,12 @@ class Daemon:
             ) from None
 
     def record(self, region: str) -> "Future[Record]":
-        """A copy of the newest ``vibration.window_s`` of a region, made after the frame that is measured
-        now; never, where the daemon has ended. Raises Failure when too many are asked for at once."""
+        """A copy of a region's newest seconds, after the frame that is measured now; while it runs."""
         asked: Future[Record] = Future()
         try:
             self._asked.put_nowait((region, asked))
         except queue.Full:
-            raise Failure(
-                f"{MOST_ASKED} records wait for the measurement; try again later"
-            ) from None
+            asked.set_exception(Failure(f"{MOST_ASKED} wait for a record already; try again later"))
         return asked
 
     def _capture(self) -> None:
@@ -349,7 +345,6 @@ class Daemon:
                 self._telling.tell(Measured((), alerts=alerts, judged=True), self._measurement)
 
     def _answer(self) -> None:
-        """Copy the records that were asked for."""
         while not self._asked.empty():
             region, asked = self._asked.get()
             if asked.set_running_or_notify_cancel():

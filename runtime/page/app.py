@@ -123,6 +123,8 @@ class _Addresses:
             return _sentence(503, str(failure))
         except (asyncio.TimeoutError, concurrent.futures.CancelledError):
             return _sentence(503, "the measurement has ended")
+        except Failure as failure:
+            return _sentence(503, str(failure))
         told = {one.region: one for one in self._daemon.told.newest()}
         vibration, size = self._config.vibration, self._daemon.controls.picture_px
         return await _json(
