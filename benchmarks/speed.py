@@ -55,7 +55,7 @@ class Case:
         return regions, list(render(scene, x_px, 0.5 * x_px, rate_hz=RATE_HZ))
 
 
-BOTH = (Case(5, 5, 35, 600), Case(8, 4, 65, 300))
+CASES = (Case(5, 5, 35, 600), Case(8, 4, 65, 300), Case(20, 20, 35, 160))
 STEADY = Case(8, 4, 64, 240)
 
 
@@ -106,9 +106,9 @@ class Speed:
 
 def measured(runs: int) -> Speed:
     """Time everything. Nothing else should run meanwhile."""
-    races = tuple(_raced(case, runs) for case in BOTH)
-    regions, frames = BOTH[0].clip()
-    few = np.stack([frame.image[:, :, 0] for frame in frames[: BOTH[0].frames // 10]])
+    races = tuple(_raced(case, runs) for case in CASES)
+    regions, frames = CASES[0].clip()
+    few = np.stack([frame.image[:, :, 0] for frame in frames[: CASES[0].frames // 10]])
     slow_s = _processor_s(partial(lucas_kanade, few, regions, compiled=False))
     regions, frames = STEADY.clip()
     config = Config(camera=Camera(source="clip"), regions=tuple(regions))
@@ -116,7 +116,7 @@ def measured(runs: int) -> Speed:
         (STEADY.frames - LEARNING) / _split_s(measure, frames)[1]
         for measure in (DisplacementMeter(regions).measure, Measurement(config).process)
     ]
-    return Speed(races, BOTH[0].points * len(few) / slow_s, *hz)
+    return Speed(races, CASES[0].points * len(few) / slow_s, *hz)
 
 
 def _raced(case: Case, runs: int) -> Race:
@@ -192,7 +192,7 @@ def section(speed: Speed, runs: int) -> Iterator[str]:
         )
     yield (
         f"\nWithout numba pyidi falls back to numpy: {speed.uncompiled_hz:,.0f} point-frames a second of "
-        f"{BOTH[0].side_px}x{BOTH[0].side_px} px.\n"
+        f"{CASES[0].side_px}x{CASES[0].side_px} px.\n"
     )
     yield (
         f"{STEADY.points} regions of {STEADY.side_px}x{STEADY.side_px} px, after learning: "

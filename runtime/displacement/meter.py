@@ -1,6 +1,7 @@
 """All regions of one camera, measured on every frame."""
 
 from collections.abc import Sequence
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,30 +119,24 @@ class DisplacementMeter:
         textured = se_px <= LARGEST_SE_PX  # False where not measured
         known = textured & self._zero.is_learned
         steadied = known & np.isfinite(shake_px)
-        moved = _pairs(tracked.moved_px - self._zero.px, known)
-        se, noise = _pairs(se_px, known), _pairs(tracked.noise_px, known)
-        shake = _pairs(shake_px, steadied)
+        values = np.hstack([tracked.moved_px - self._zero.px, se_px, tracked.noise_px, shake_px])
+        told = np.hstack([known, known, known, steadied])
+        boxed = values.astype(object)
+        boxed[~told] = None
+        x, y, x_se, y_se, x_noise, y_noise, x_out, y_out = boxed.T.tolist()
         model = None if self._compensation is None else self._compensation.model
-        models = [None if both == [None, None] else model for both in shake]
-        valid = [both != [None, None] for both in moved]
+        models = [model if one else None for one in steadied.any(axis=1).tolist()]
         problems = tracked.problem
-        for row in np.flatnonzero(~known.all(axis=1)):
+        for row in np.flatnonzero(~known.all(axis=1)).tolist():
             problems[row] = problems[row] or _missing(textured[row], known[row])
-        return tuple(
-            # By position: by name, these would be the dearest lines of a frame.
-            Displacement(name, t_ns, x, y, x_se, y_se, ok, why, x_noise, y_noise, how, x_out, y_out)
-            for name, (x, y), (x_se, y_se), ok, why, (x_noise, y_noise), how, (x_out, y_out) in zip(
-                self._names, moved, se, valid, problems, noise, models, shake, strict=True
-            )
+        valid = known.any(axis=1).tolist()
+        # By position, in the order of Displacement: by name, these would be a frame's dearest lines.
+        rows = zip(
+            *(self._names, repeat(t_ns), x, y, x_se, y_se, valid, problems),
+            *(x_noise, y_noise, models, x_out, y_out),
+            strict=False,  # the time has no end
         )
-
-
-def _pairs(values: Floats, known: NDArray[np.bool_]) -> list[list[float | None]]:
-    """x and y of each region, None where not known."""
-    boxed = values.astype(object)
-    boxed[~known] = None
-    pairs: list[list[float | None]] = boxed.tolist()
-    return pairs
+        return tuple(map(Displacement._make, rows))
 
 
 def _missing(textured: NDArray[np.bool_], known: NDArray[np.bool_]) -> str:
