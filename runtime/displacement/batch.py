@@ -269,7 +269,8 @@ def _blocks(first: Whole, side_px: int) -> Pixels:
     line enters at ``first``."""
     block = (first[:, None] + np.arange(side_px)) // BLOCK_PX
     number = np.arange(-(-(side_px + BLOCK_PX - 1) // BLOCK_PX))
-    return (number[:, None] == block[:, None]).astype(np.float32)
+    lines: Pixels = (number[:, None] == block[:, None]).astype(np.float32)
+    return lines
 
 
 def _motion(answer: Floats, counts: Flags) -> tuple[Floats, Floats]:
