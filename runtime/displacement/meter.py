@@ -126,11 +126,14 @@ class DisplacementMeter:
         columns: list[list[float | None]] = boxed.T.tolist()
         x, y, x_se, y_se, x_noise, y_noise, x_out, y_out = columns
         model = None if self._compensation is None else self._compensation.model
-        models = [model if one else None for one in steadied.any(axis=1).tolist()]
+        models = [
+            None if one is None and other is None else model
+            for one, other in zip(x_out, y_out, strict=True)
+        ]
         problems = tracked.problem
         for row in np.flatnonzero(~known.all(axis=1)).tolist():
             problems[row] = problems[row] or _missing(textured[row], known[row])
-        valid: list[bool] = known.any(axis=1).tolist()
+        valid = [one is not None or other is not None for one, other in zip(x, y, strict=True)]
         # By position, in the order of Displacement: by name, these would be a frame's dearest lines.
         rows = zip(
             *(self._names, repeat(t_ns), x, y, x_se, y_se, valid, problems),
