@@ -2,10 +2,9 @@
 
 Regions of equal size share a batch. Per region and frame: cut out at the whole pixels of the last
 displacement; convert to grey; subtract the moved template; multiply the difference with the step's
-planes, with ones and with itself in one product, so that pixels are read as seldom as can be.
-Everything else is arithmetic on a few numbers. Steps' linearisation points lie 1/4 px apart, and the
-one nearest to the last displacement is nearly always near enough to the next; larger motion takes
-more steps.
+planes and with ones in one product, and with itself. Everything else is arithmetic on a few numbers.
+Steps' linearisation points lie 1/4 px apart, and the one nearest to the last displacement is nearly
+always near enough to the next; larger motion takes more steps.
 """
 
 from collections.abc import Sequence
@@ -24,8 +23,7 @@ LINEAR_PX = 0.15
 BLOCK_PX = 8
 """Of video codecs' transforms, on a grid from the picture's corner."""
 
-_SUMS = (0, 1, 2, PLANES)  # in the products: with x slope, y slope, template, 1
-_BLUR, _SQUARES = 3, PLANES + 1
+_SUMS, _BLUR = (0, 1, 2, PLANES), 3  # in the products: with x slope, y slope, template, 1
 
 _GRID_PX = 0.25
 _MOST_STEPS = 6
@@ -81,8 +79,9 @@ class Batch:
         pixels = shape[0] * shape[1]
         self._colour_32 = np.zeros((count, pixels, 3), np.float32)
         self._grey = np.zeros((count, pixels), np.float32)
-        # The step's planes, then ones, then the picture less the moved template.
-        self._planes = np.ones((count, PLANES + 2, pixels), np.float32)
+        self._difference = np.zeros((count, pixels), np.float32)
+        # The step's planes, then ones.
+        self._planes = np.ones((count, PLANES + 1, pixels), np.float32)
         left, top = (self._corner_px % BLOCK_PX).T
         self._down = _blocks(top, shape[0])
         self._across = _blocks(left, shape[1]).transpose(0, 2, 1)
@@ -239,9 +238,12 @@ class Batch:
         """One step for each of the rows."""
         at = slice(None) if len(rows) == len(self._every) else rows  # a slice copies nothing
         planes = self._planes[at]
-        difference = np.subtract(self._grey[at], planes[:, 2], out=planes[:, _SQUARES])
+        # Beside one another in memory: among the planes, both products would take longer.
+        out = self._difference[: len(rows)]
+        difference = np.subtract(self._grey[at], planes[:, 2], out=out)
         products = (planes @ difference[:, :, None])[:, :, 0].astype(np.float64)
-        sums, blur, squares = products[:, _SUMS], products[:, _BLUR], products[:, _SQUARES]
+        sums, blur = products[:, _SUMS], products[:, _BLUR]
+        squares = (difference[:, None] @ difference[:, :, None])[:, 0, 0].astype(np.float64)
         linear = (self._inverse[at] @ sums[:, :, None])[:, :, 0] + self._bias[at]
         normal_linear = (self._normal[at] @ linear[:, :, None])[:, :, 0]
         squares += (linear * (normal_linear - 2 * sums)).sum(axis=1)
