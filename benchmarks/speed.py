@@ -217,8 +217,9 @@ def section(speed: Speed, runs: int) -> Iterator[str]:
         f"{case.side_px}x{case.side_px} px out, makes it grey, takes the template away, and adds up four "
         f"products and the squares takes {least.kernel_us:.2f} µs; to make one `Displacement` of ready "
         f"numbers takes {least.result_us:.2f} µs. Both together, {least.whole_us:.2f} µs, would be {most:.0f} "
-        f"times pyidi's speed; vector instructions by hand might be faster still. pyidi takes {WANTED_TIMES * speed.wanted_us:.1f} µs for a window, and a "
-        f"{WANTED_TIMES:g}th of that is {speed.wanted_us:.2f} µs. {verdict}. The measurement takes "
+        f"times pyidi's speed; vector instructions by hand might be faster still. pyidi takes "
+        f"{WANTED_TIMES * speed.wanted_us:.1f} µs for a window, and a {WANTED_TIMES:g}th of that is "
+        f"{speed.wanted_us:.2f} µs. {verdict}. The measurement takes "
         f"{1e6 / speed.races[0].after_hz:.1f} µs.\n"
     )
     yield (

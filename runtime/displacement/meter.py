@@ -88,11 +88,16 @@ class DisplacementMeter:
         if self._compensation is None:
             return shake_px
         still, others = self._references, self._others
+        moved_px, zero_px2 = (
+            (tracked.moved_px - self._zero.px)[still],
+            self._zero.variance_px2[still],
+        )
         verdict = self._compensation.verdict(
             t_ns,
-            (tracked.moved_px - self._zero.px)[still],
-            (variance_px2 + self._zero.variance_px2)[still],
+            moved_px,
+            variance_px2[still] + zero_px2,
             [tracked.problem[row] for row in still],
+            bool(self._zero.is_learned[still].all()),
         )
         if verdict is not None:
             for values in (tracked.moved_px, tracked.noise_px, variance_px2):
@@ -103,11 +108,12 @@ class DisplacementMeter:
                     tracked.problem[row] = verdict
             return shake_px
         shake = self._compensation.shake(
-            tracked.moved_px[still], np.square(tracked.noise_px[still]), variance_px2[still]
+            moved_px, np.square(tracked.noise_px[still]), variance_px2[still], zero_px2
         )
-        zero_px = self._compensation.carried(self._zero.px[still])
-        shake_px[others] = shake.moved_px - zero_px
+        shake_px[others] = shake.moved_px
         tracked.moved_px[others] -= shake.moved_px
+        # Counted from the references' first pictures: their zeros may still be in the making.
+        tracked.moved_px[others] -= self._compensation.carried(self._zero.px[still])
         tracked.noise_px[others] = np.sqrt(np.square(tracked.noise_px[others]) + shake.noise_px2)
         variance_px2[others] += shake.variance_px2
         return shake_px
