@@ -6,7 +6,8 @@ nothing changes. A reading exactly at a threshold is on neither side of it. What
 and a clock that goes back do to the hold times is told in ``life.py``.
 
 A reading that is missing for ``missing_after_s`` is an alert of its own, of kind ``missing``: it
-ends when there are readings again. The rule's open alert, if there is one, stays open meanwhile.
+ends when there are readings again. A region that still learns its zero is not missing. The rule's
+open alert, if there is one, stays open meanwhile.
 
 A rule on at least n regions together judges the n-th largest of their readings, each the largest of
 the last ``coincidence_s``: it is above the threshold exactly when n regions were, within that time.
@@ -157,7 +158,8 @@ class _Watch:
         reason = None
         if value is None:
             absent = [region for region in self.regions if values[region] is None]
-            reason = _why_missing(readings.get(absent[0]), name)
+            reasons = (_why_missing(readings.get(region), name) for region in absent)
+            reason = next((why for why in reasons if why is not None), None)
             verdict = Verdict.UNKNOWN if reason is None else Verdict.ABOVE
         else:
             verdict = Verdict.BELOW

@@ -17,6 +17,8 @@ from runtime.vibration import Levels
 
 MOVED = "moved:"
 """How the reason of a displacement beyond its range begins."""
+LEARNING = "learning:"
+"""How that of a region begins whose zero is in the making: it has no reading yet, and lost none."""
 
 _MAY_BE_ABSENT = ("frequency_shift_percent", "sta_lta", "limit_ratio", "band_rms")
 # ... while the region is measured: nothing stands out, it still learns, or no limit applies.
@@ -38,7 +40,7 @@ class Readings:
     def why_missing(self, name: str) -> str | None:
         """Why a missing reading is a defect; None where it is none."""
         if self.reason is not None:
-            return self.reason
+            return None if self.reason.startswith(LEARNING) else self.reason
         if name in self.defects:
             return self.defects[name]
         return None if name.startswith(_MAY_BE_ABSENT) else f"no {name}"

@@ -1,10 +1,10 @@
 """Least squares for many regions at once: a frame costs a few calls, whatever their number.
 
 Regions of equal size share a batch. Per region and frame: cut out at the whole pixels of the last
-displacement; convert to grey; subtract the moved template; multiply with the step's four planes.
-Everything else is arithmetic on a few numbers. Steps' linearisation points lie 1/4 px apart, and the
-one nearest to the last displacement is nearly always near enough to the next; larger motion takes
-more steps.
+displacement; convert to grey; subtract the moved template; multiply the difference with the step's
+planes and with ones in one product, and with itself. Everything else is arithmetic on a few numbers.
+Steps' linearisation points lie 1/4 px apart, and the one nearest to the last displacement is nearly
+always near enough to the next; larger motion takes more steps.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,18 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from runtime.displacement.box import Box, Floats, Picture
+from runtime.displacement.box import Box, Floats, Picture, Pixels
 from runtime.displacement.template import PLANES, QUANTISATION_GREY, Template, powers
 
 LINEAR_PX = 0.15
 """From a linearisation point: within it, one step is enough."""
 BLOCK_PX = 8
 """Of video codecs' transforms, on a grid from the picture's corner."""
+
+_SUMS, _BLUR = (0, 1, 2, PLANES), 3  # in the products: with x slope, y slope, template, 1
 
 _GRID_PX = 0.25
 _MOST_STEPS = 6
@@ -73,11 +76,16 @@ class Batch:
         self._corner_px: Whole = np.array([(box.left, box.top) for box in samples])
         self._shape = shape
         self._every = np.arange(count)
-        self._colour = np.zeros((count, *shape, 3), np.uint8)
-        self._colour_32 = np.zeros((count, *shape, 3), np.float32)
-        self._grey = np.zeros((count, *shape), np.float32)
-        self._difference = np.zeros((count, shape[0] * shape[1]), np.float32)
-        self._planes = np.zeros((count, PLANES, shape[0] * shape[1]), np.float32)
+        pixels = shape[0] * shape[1]
+        self._colour_32 = np.zeros((count, pixels, 3), np.float32)
+        self._grey = np.zeros((count, pixels), np.float32)
+        self._difference = np.zeros((count, pixels), np.float32)
+        # The step's planes, then ones.
+        self._planes = np.ones((count, PLANES + 1, pixels), np.float32)
+        left, top = (self._corner_px % BLOCK_PX).T
+        self._down = _blocks(top, shape[0])
+        self._across = _blocks(left, shape[1]).transpose(0, 2, 1)
+        self._filled = self._down.any(axis=2).sum(axis=1) * self._across.any(axis=1).sum(axis=1)
         self._whole: Whole = np.zeros((count, 2), np.int64)
         self._point = np.full((count, 2), np.nan)
         self._inverse, self._normal = np.zeros((2, count, 4, 4))
@@ -88,11 +96,13 @@ class Batch:
 
     def expose(self, image: Picture, guess_px: Floats) -> Problems:
         """Cut all regions out, near (regions, 2) displacements; why each cannot be looked at."""
-        problems = self._cut(image, self._every, np.rint(guess_px).astype(np.int64))
-        colour = self._colour.reshape(len(problems), -1)
-        suspect = (colour.max(axis=1) >= _SATURATED_GREY) | (colour.min(axis=1) <= _DARK_GREY)
-        for row in np.flatnonzero(suspect):
-            problems[row] = problems[row] or _clipped(self._colour[row])
+        colour, problems = self._cut(image, self._every, np.rint(guess_px).astype(np.int64))
+        levels = colour.reshape(len(problems), -1)
+        darkest, brightest, _, _ = cv2.minMaxLoc(levels)
+        if brightest >= _SATURATED_GREY or darkest <= _DARK_GREY:
+            suspect = (levels.max(axis=1) >= _SATURATED_GREY) | (levels.min(axis=1) <= _DARK_GREY)
+            for row in np.flatnonzero(suspect):
+                problems[row] = problems[row] or _clipped(colour[row])
         return problems
 
     def fit(
@@ -143,22 +153,15 @@ class Batch:
         count, (height, width) = len(self._every), self._shape
         answer, inverse = self._answer.astype(np.float32), self._inverse.astype(np.float32)
         columns = self._planes[:, :3]
-        residual = self._grey.reshape(count, -1) - self._planes[:, 2] - answer[:, 3, None]
+        residual = self._grey - self._planes[:, 2] - answer[:, 3, None]
         residual -= (answer[:, None, :3] @ columns)[:, 0]
         shares = inverse[:, :2, :3] @ columns + inverse[:, :2, 3, None]
         shares *= residual[:, None]
-        # Every region once more, where it lies on the codec's grid, with nothing around it.
-        left, top = (self._corner_px % BLOCK_PX).T
-        down, across = (-(-(side + BLOCK_PX - 1) // BLOCK_PX) for side in (height, width))
-        cells = np.zeros((count, 2, down * BLOCK_PX, across * BLOCK_PX), np.float32)
-        for row in self._every:
-            y, x = top[row], left[row]
-            cells[row, :, y : y + height, x : x + width] = shares[row].reshape(-1, height, width)
-        flat = cells.reshape(-1, across * BLOCK_PX)
-        means = cv2.resize(flat, (across, len(flat) // BLOCK_PX), interpolation=cv2.INTER_AREA)
-        sums = means.reshape(count, 2, -1).astype(np.float64) * BLOCK_PX**2
-        filled = (-(-(top + height) // BLOCK_PX)) * (-(-(left + width) // BLOCK_PX))
-        tells = (filled >= _FEWEST_BLOCKS) & (fits.residual_grey > QUANTISATION_GREY)
+        blocks = (
+            self._down[:, None] @ shares.reshape(count, 2, height, width) @ self._across[:, None]
+        )
+        sums = blocks.reshape(count, 2, -1).astype(np.float64)
+        tells = (self._filled >= _FEWEST_BLOCKS) & (fits.residual_grey > QUANTISATION_GREY)
         tells &= np.isfinite(self._noise_gain).all(axis=1)
         white = fits.residual_grey[tells, None] * self._noise_gain[tells]
         excess = np.full((count, 2), np.nan)
@@ -169,29 +172,35 @@ class Batch:
         """The region has another template now."""
         self._point[row] = np.nan
 
-    def _cut(self, image: Picture, rows: Rows, whole: Whole) -> Problems:
-        """Take grey levels at these displacements; a region that leaves the picture has a problem."""
+    def _cut(self, image: Picture, rows: Rows, whole: Whole) -> tuple[Picture, Problems]:
+        """Take grey levels at these displacements; a region that leaves the picture has a problem.
+
+        Returns what was cut out, too, (rows, height, width, 3).
+        """
         height, width = self._shape
         corner = self._corner_px[rows] + whole
         furthest = (image.shape[1] - width, image.shape[0] - height)
-        inside: list[bool] = np.all((corner >= 0) & (corner <= furthest), axis=1).tolist()
-        colour = self._colour
-        for row, (x, y), is_inside in zip(rows.tolist(), corner.tolist(), inside, strict=True):
-            if is_inside:
-                colour[row] = image[y : y + height, x : x + width]
+        nearest = np.clip(corner, 0, furthest)
+        # All places of the window as a view: indexing it is one call for all regions.
+        down, across, _ = image.strides
+        windows = as_strided(
+            image,
+            (furthest[1] + 1, furthest[0] + 1, height, width, 3),
+            (down, across, *image.strides),
+            writeable=False,
+        )
+        colour = windows[nearest[:, 1], nearest[:, 0]]
         self._whole[rows] = whole
+        colour_32 = self._colour_32[: len(rows)]
+        np.copyto(colour_32, colour.reshape(colour_32.shape))
         if len(rows) == len(self._every):
-            np.copyto(self._colour_32, colour)
-            cv2.cvtColor(
-                self._colour_32.reshape(-1, width, 3),
-                cv2.COLOR_BGR2GRAY,
-                dst=self._grey.reshape(-1, width),
-            )
+            cv2.cvtColor(colour_32, cv2.COLOR_BGR2GRAY, dst=self._grey)
         else:
-            colour_32 = colour[rows].astype(np.float32).reshape(-1, width, 3)
-            grey = cv2.cvtColor(colour_32, cv2.COLOR_BGR2GRAY)
-            self._grey[rows] = grey.reshape(len(rows), height, width)
-        return [None if is_inside else OUT_OF_PICTURE for is_inside in inside]
+            self._grey[rows] = cv2.cvtColor(colour_32, cv2.COLOR_BGR2GRAY)
+        problems: Problems = [None] * len(rows)
+        for row in np.flatnonzero((nearest != corner).any(axis=1)).tolist():
+            problems[row] = OUT_OF_PICTURE
+        return colour, problems
 
     def _cut_again(
         self, image: Picture, rows: Rows, point: Floats, fits: Fits
@@ -202,7 +211,8 @@ class Batch:
         if not elsewhere.any():
             return rows, point
         moved = rows[elsewhere]
-        for row, problem in zip(moved, self._cut(image, moved, whole[elsewhere]), strict=True):
+        _, problems = self._cut(image, moved, whole[elsewhere])
+        for row, problem in zip(moved, problems, strict=True):
             fits.problem[row] = problem
         stays = np.array([fits.problem[row] is None for row in rows], bool)
         return rows[stays], point[stays]
@@ -217,7 +227,7 @@ class Batch:
             assert template is not None, "only regions that have begun are fitted"
             x, y = (at - self._whole[row]).tolist()
             step = template.step((x, y))
-            self._planes[row] = step.planes
+            self._planes[row, :PLANES] = step.planes
             self._inverse[row], self._normal[row] = step.inverse, step.normal
             self._bias[row], self._curve[row] = step.bias, step.curve
             self._blur_squares[row], self._fineness[row] = step.blur_squares, step.fineness
@@ -228,14 +238,12 @@ class Batch:
         """One step for each of the rows."""
         at = slice(None) if len(rows) == len(self._every) else rows  # a slice copies nothing
         planes = self._planes[at]
-        grey = self._grey[at].reshape(len(rows), -1)
-        difference = np.subtract(grey, planes[:, 2], out=self._difference[: len(rows)])
-        column = difference[:, :, None]
-        products = (planes @ column)[:, :, 0].astype(np.float64)
-        squares = (difference[:, None] @ column)[:, 0, 0].astype(np.float64)
-        blur = products[:, 3].copy()
-        sums = products
-        sums[:, 3] = difference.sum(axis=1)
+        # Beside one another in memory: among the planes, both products would take longer.
+        out = self._difference[: len(rows)]
+        difference = np.subtract(self._grey[at], planes[:, 2], out=out)
+        products = (planes @ difference[:, :, None])[:, :, 0].astype(np.float64)
+        sums, blur = products[:, _SUMS], products[:, _BLUR]
+        squares = (difference[:, None] @ difference[:, :, None])[:, 0, 0].astype(np.float64)
         linear = (self._inverse[at] @ sums[:, :, None])[:, :, 0] + self._bias[at]
         normal_linear = (self._normal[at] @ linear[:, :, None])[:, :, 0]
         squares += (linear * (normal_linear - 2 * sums)).sum(axis=1)
@@ -256,6 +264,15 @@ class Batch:
         blur_squares = self._blur_squares[at]
         fits.blur[at] = 2 * blur / (blur_squares * gain[:, 0]) * self._fineness[at]
         fits.blur_share[at] = blur**2 / (blur_squares * np.maximum(squares, 1e-9))
+
+
+def _blocks(first: Whole, side_px: int) -> Pixels:
+    """(regions, blocks, side): 1 where a line of the region is in the codec's block, which its first
+    line enters at ``first``."""
+    block = (first[:, None] + np.arange(side_px)) // BLOCK_PX
+    number = np.arange(-(-(side_px + BLOCK_PX - 1) // BLOCK_PX))
+    lines: Pixels = (number[:, None] == block[:, None]).astype(np.float32)
+    return lines
 
 
 def _motion(answer: Floats, counts: Flags) -> tuple[Floats, Floats]:

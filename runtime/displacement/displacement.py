@@ -1,18 +1,18 @@
 """What the measurement says of one region in one frame."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from runtime.displacement.shake import Model
 
 
-@dataclass(frozen=True, slots=True)
-class Displacement:
+class Displacement(NamedTuple):
     """Where one region is in one frame, relative to its zero.
 
     Zero is its mean place in its first usable pictures. x to the right, y down, in pixels of the
     picture; the camera's shake is taken out where there are reference regions. An axis that could not be
     measured is None, in its value and its errors. ``valid`` says that at least one axis was
-    measured; ``reason`` says why one or both are missing.
+    measured; ``reason`` says why one or both are missing. (A frozen dataclass takes several times as
+    long to make, and there is one of these for each region and frame.)
     """
 
     region: str

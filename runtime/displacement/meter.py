@@ -1,6 +1,7 @@
 """All regions of one camera, measured on every frame."""
 
 from collections.abc import Sequence
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,11 +88,16 @@ class DisplacementMeter:
         if self._compensation is None:
             return shake_px
         still, others = self._references, self._others
+        moved_px, zero_px2 = (
+            (tracked.moved_px - self._zero.px)[still],
+            self._zero.variance_px2[still],
+        )
         verdict = self._compensation.verdict(
             t_ns,
-            (tracked.moved_px - self._zero.px)[still],
-            (variance_px2 + self._zero.variance_px2)[still],
+            moved_px,
+            variance_px2[still] + zero_px2,
             [tracked.problem[row] for row in still],
+            bool(self._zero.is_learned[still].all()),
         )
         if verdict is not None:
             for values in (tracked.moved_px, tracked.noise_px, variance_px2):
@@ -102,11 +108,12 @@ class DisplacementMeter:
                     tracked.problem[row] = verdict
             return shake_px
         shake = self._compensation.shake(
-            tracked.moved_px[still], np.square(tracked.noise_px[still]), variance_px2[still]
+            moved_px, np.square(tracked.noise_px[still]), variance_px2[still], zero_px2
         )
-        zero_px = self._compensation.carried(self._zero.px[still])
-        shake_px[others] = shake.moved_px - zero_px
+        shake_px[others] = shake.moved_px
         tracked.moved_px[others] -= shake.moved_px
+        # Counted from the references' first pictures: their zeros may still be in the making.
+        tracked.moved_px[others] -= self._compensation.carried(self._zero.px[still])
         tracked.noise_px[others] = np.sqrt(np.square(tracked.noise_px[others]) + shake.noise_px2)
         variance_px2[others] += shake.variance_px2
         return shake_px
@@ -118,30 +125,28 @@ class DisplacementMeter:
         textured = se_px <= LARGEST_SE_PX  # False where not measured
         known = textured & self._zero.is_learned
         steadied = known & np.isfinite(shake_px)
-        moved = _pairs(tracked.moved_px - self._zero.px, known)
-        se, noise = _pairs(se_px, known), _pairs(tracked.noise_px, known)
-        shake = _pairs(shake_px, steadied)
+        values = np.hstack([tracked.moved_px - self._zero.px, se_px, tracked.noise_px, shake_px])
+        told = np.hstack([known, known, known, steadied])
+        boxed = values.astype(object)
+        boxed[~told] = None
+        columns: list[list[float | None]] = boxed.T.tolist()
+        x, y, x_se, y_se, x_noise, y_noise, x_out, y_out = columns
         model = None if self._compensation is None else self._compensation.model
-        models = [None if both == [None, None] else model for both in shake]
-        valid = [both != [None, None] for both in moved]
+        models = [
+            None if one is None and other is None else model
+            for one, other in zip(x_out, y_out, strict=True)
+        ]
         problems = tracked.problem
-        for row in np.flatnonzero(~known.all(axis=1)):
+        for row in np.flatnonzero(~known.all(axis=1)).tolist():
             problems[row] = problems[row] or _missing(textured[row], known[row])
-        return tuple(
-            # By position: by name, these would be the dearest lines of a frame.
-            Displacement(name, t_ns, x, y, x_se, y_se, ok, why, x_noise, y_noise, how, x_out, y_out)
-            for name, (x, y), (x_se, y_se), ok, why, (x_noise, y_noise), how, (x_out, y_out) in zip(
-                self._names, moved, se, valid, problems, noise, models, shake, strict=True
-            )
+        valid = [one is not None or other is not None for one, other in zip(x, y, strict=True)]
+        # By position, in the order of Displacement: by name, these would be a frame's dearest lines.
+        rows = zip(
+            *(self._names, repeat(t_ns), x, y, x_se, y_se, valid, problems),
+            *(x_noise, y_noise, models, x_out, y_out),
+            strict=False,  # the time has no end
         )
-
-
-def _pairs(values: Floats, known: NDArray[np.bool_]) -> list[list[float | None]]:
-    """x and y of each region, None where not known."""
-    boxed = values.astype(object)
-    boxed[~known] = None
-    pairs: list[list[float | None]] = boxed.tolist()
-    return pairs
+        return tuple(map(Displacement._make, rows))
 
 
 def _missing(textured: NDArray[np.bool_], known: NDArray[np.bool_]) -> str:

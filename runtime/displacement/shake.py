@@ -12,6 +12,8 @@ one of them moves across the line between them: three, spread around what is mea
 while. References that part slowly, with the warmth of lens and mount, do not spoil vibration: that is
 followed over minutes, and stands in the standard errors of what is compensated.
 
+A reference that is lost for a while is left out, where the others still determine the same model.
+
 When the references cannot be trusted there is a verdict, and no compensated displacement.
 """
 
@@ -35,6 +37,7 @@ _DISTORTION = 0.03  # of the shift may differ between references
 _FOLLOWED_NS = 300e9  # time constant of slow disagreement
 _MOST_SLOW_PX = 0.5
 _HELD_NS = 1_000_000_000  # that disagreeing references are not believed again
+_FEWEST: dict[Model, int] = {"translation": 1, "similarity": 2, "affine": 3}  # references
 _LEAST_SPREAD = 0.05  # of three references' width that must be in their height, or all are in line
 
 
@@ -43,6 +46,7 @@ class Shake:
     """What the camera's shake adds at each of the other regions, and its variances; (regions, 2)."""
 
     moved_px: Floats
+    """From the references' zeros."""
     variance_px2: Floats
     """With the references' slow disagreement."""
     noise_px2: Floats
@@ -62,54 +66,104 @@ class ShakeCompensation:
         radius_px = float(np.abs(references_px - centre).max()) or 1.0
         at, to = (references_px - centre) / radius_px, (places_px - centre) / radius_px
         self.model = _model_for(at)
+        self._at, self._to = at, _design(self.model, to)
+        self._design, self._rigid_design = _design(self.model, at), _design("rigid", at)
+        self._present = np.ones(len(names), bool)
         # (2 places, 2 references): x and y of each place from x and y of each reference.
-        self._carry = _design(self.model, to) @ np.linalg.pinv(_design(self.model, at))
-        rigid = _design("rigid", at)
-        self._rigid = rigid @ np.linalg.pinv(rigid)
+        self._carry, self._rigid = self._maps()
+        self._carry_of_all = self._carry
         self._slow_px: Floats = np.zeros((len(names), 2))
         self._newest_ns: int | None = None
         self._held: tuple[int, str] | None = None  # when disagreement was seen last, and what
 
-    def shake(self, moved_px: Floats, noise_px2: Floats, variance_px2: Floats) -> Shake:
-        """From each reference's displacement and its variances, (references, 2)."""
-        squares = np.square(self._carry)
+    def shake(
+        self, moved_px: Floats, noise_px2: Floats, variance_px2: Floats, zero_px2: Floats
+    ) -> Shake:
+        """From each reference's displacement from its zero, its variances, and that of its zero.
+
+        All (references, 2). A reference that the last ``verdict`` left out keeps its share in where
+        everything is counted from, so that nothing steps when it goes or comes: what is carried by
+        those left is how far they moved beyond their slow disagreement.
+        """
+        squares, of_all = np.square(self._carry), np.square(self._carry_of_all)
+        variance_px2 = (
+            squares @ self._shown(variance_px2) + of_all @ np.square(self._slow_px).ravel()
+        )
+        variance_px2 += np.square(self._carry - self._carry_of_all) @ zero_px2.ravel()
+        carried_px = self._carry @ self._shown(moved_px - self._slow_px)
         return Shake(
-            self.carried(moved_px),
-            (squares @ (variance_px2 + np.square(self._slow_px)).ravel()).reshape(-1, 2),
-            (squares @ noise_px2.ravel()).reshape(-1, 2),
+            carried_px.reshape(-1, 2) + self.carried(self._slow_px),
+            variance_px2.reshape(-1, 2),
+            (squares @ self._shown(noise_px2)).reshape(-1, 2),
         )
 
     def carried(self, moved_px: Floats) -> Floats:
-        """What the references' displacements mean at the other places, (places, 2)."""
-        return (self._carry @ moved_px.ravel()).reshape(-1, 2)
+        """What displacements of all references mean at the other places, (places, 2)."""
+        return (self._carry_of_all @ moved_px.ravel()).reshape(-1, 2)
 
     def verdict(
-        self, t_ns: int, moved_px: Floats, variance_px2: Floats, problems: Sequence[str | None]
+        self,
+        t_ns: int,
+        moved_px: Floats,
+        variance_px2: Floats,
+        problems: Sequence[str | None],
+        learned: bool = True,
     ) -> str | None:
-        """Why the references, (references, 2) from their zeros, cannot be trusted now; or None."""
-        for name, problem, moved in zip(self._names, problems, moved_px, strict=True):
-            if problem is not None or np.isnan(moved).any():
-                why = problem or "one axis is flat"
-                return f'{VERDICT} reference region "{name}" is missing ({why})'
-        far_px = np.hypot(*moved_px.T)
+        """Why the references, (references, 2) from their zeros, cannot be trusted now; or None.
+
+        ``learned``: whether all their zeros are; before, all of them are needed.
+        """
+        measured = np.isfinite(moved_px).all(axis=1)
+        present = measured & np.array([problem is None for problem in problems])
+        if not present.all() and not (learned and _determines(self.model, self._at[present])):
+            lost = int(present.argmin())
+            why = problems[lost] or "one axis is flat"
+            return f'{VERDICT} reference region "{self._names[lost]}" is missing ({why})'
+        if (present != self._present).any():
+            self._present = present
+            self._carry, self._rigid = self._maps()
+        shown_px = self._shown(moved_px).reshape(-1, 2)
+        far_px = np.hypot(*shown_px.T)
         if far_px.max() > LARGEST_SHAKE_PX:
             return (
                 f'{VERDICT} reference region "{self._names[int(far_px.argmax())]}" moved by more '
                 f"than {LARGEST_SHAKE_PX:g} px: the camera points elsewhere, or it is not still"
             )
-        parted_px = moved_px - (self._rigid @ moved_px.ravel()).reshape(-1, 2)
-        self._disagree(t_ns, parted_px, variance_px2 + np.square(_DISTORTION * far_px.max()))
-        self._follow(t_ns, parted_px)
+        # Of those left alone, what their slow disagreement lets expect.
+        fresh_px = self._parted(shown_px) - self._parted(self._shown(self._slow_px).reshape(-1, 2))
+        allowed_px2 = variance_px2 + np.square(_DISTORTION * far_px.max())
+        self._disagree(t_ns, fresh_px[present], allowed_px2[present])
+        self._follow(t_ns, fresh_px)
         if self._held is not None and 0 <= t_ns - self._held[0] <= _HELD_NS:
             return self._held[1]
         return None
 
-    def _disagree(self, t_ns: int, parted_px: Floats, allowed_px2: Floats) -> None:
-        fast = np.abs(parted_px - self._slow_px) / np.sqrt(allowed_px2) / _MOST_ERRORS
-        slow = np.abs(self._slow_px) / _MOST_SLOW_PX
+    def _maps(self) -> tuple[Floats, Floats]:
+        """From the references that are present to the other places, and to where a shift and a turn
+        would have them; 0 for those that are not."""
+        shown = np.repeat(self._present, 2)
+        carry = np.zeros((len(self._to), len(shown)))
+        rigid = np.zeros((len(shown), len(shown)))
+        carry[:, shown] = self._to @ np.linalg.pinv(self._design[shown])
+        left = self._rigid_design[shown]
+        rigid[np.ix_(shown, shown)] = left @ np.linalg.pinv(left)
+        return carry, rigid
+
+    def _shown(self, values: Floats) -> Floats:
+        """Of the references that are present, flat; 0 for those that are not."""
+        return np.where(self._present[:, None], values, 0.0).ravel()
+
+    def _parted(self, moved_px: Floats) -> Floats:
+        """What a shift and a turn do not explain."""
+        return moved_px - (self._rigid @ moved_px.ravel()).reshape(-1, 2)
+
+    def _disagree(self, t_ns: int, fresh_px: Floats, allowed_px2: Floats) -> None:
+        """Of the references that are present."""
+        fast = np.abs(fresh_px) / np.sqrt(allowed_px2) / _MOST_ERRORS
+        slow = np.abs(self._slow_px[self._present]) / _MOST_SLOW_PX
         worst = np.maximum(fast, slow).max(axis=1)
         if worst.max() > 1:
-            name = self._names[int(worst.argmax())]
+            name = self._names[int(np.flatnonzero(self._present)[worst.argmax()])]
             self._held = (
                 t_ns,
                 (
@@ -118,17 +172,23 @@ class ShakeCompensation:
                 ),
             )
 
-    def _follow(self, t_ns: int, parted_px: Floats) -> None:
+    def _follow(self, t_ns: int, fresh_px: Floats) -> None:
         passed_ns = 0 if self._newest_ns is None else max(t_ns - self._newest_ns, 0)
         self._newest_ns = t_ns
-        self._slow_px += min(passed_ns / _FOLLOWED_NS, 1.0) * (parted_px - self._slow_px)
+        self._slow_px += min(passed_ns / _FOLLOWED_NS, 1.0) * fresh_px
 
 
 def _model_for(at: Floats) -> Model:
-    spread = np.linalg.svd(at, compute_uv=False)
-    if len(at) >= 3 and spread[1] > _LEAST_SPREAD * spread[0]:
-        return "affine"
-    return "similarity" if len(at) >= 2 else "translation"
+    models: tuple[Model, ...] = ("affine", "similarity")
+    return next((model for model in models if _determines(model, at)), "translation")
+
+
+def _determines(model: Model, at: Floats) -> bool:
+    """Whether references at these places, (n, 2), are enough for the model."""
+    if model != "affine" or len(at) < 3:
+        return len(at) >= _FEWEST[model]
+    spread = np.linalg.svd(at - at.mean(axis=0), compute_uv=False)
+    return bool(spread[1] > _LEAST_SPREAD * spread[0])
 
 
 def _design(model: Model | Literal["rigid"], at: Floats) -> Floats:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.displacement.batch import Batch, Fits, Problems, Rows
 from runtime.displacement.box import Box, Floats, Picture
@@ -78,26 +79,24 @@ class Tracker:
         self._mended, self._learned = np.zeros((2, count), bool)
         self._shaded = np.zeros(count, bool)  # measured under uneven light
         self._follow_ns = np.zeros(count, np.int64)
+        self._begun = np.zeros(count, bool)
         self._frames = 0
-
-    @property
-    def walk_px2(self) -> Floats:
+        self.walk_px2: Floats = np.zeros((count, 2))
         """Variance that following the look of the regions may have added to their places."""
-        return np.array([keeper.walk_px2 for keeper in self._keepers])
 
     def measure(self, image: Picture, t_ns: int) -> Tracked:
         """Every region's place in this picture."""
         self._frames += 1
         tracked = Tracked.nothing(self._batch.expose(image, self._last_px))
-        seen = np.array([problem is None for problem in tracked.problem])
-        begins = seen & ~self._mended & (self._refused > LEARNED_PICTURES)
-        begins |= seen & np.array([template is None for template in self._templates])
+        seen = _fine(tracked.problem)
+        begins = seen & ~self._begun
+        begins |= seen & ~self._mended & (self._refused > LEARNED_PICTURES)
         rows = np.flatnonzero(seen & ~begins)
         fits = self._fitted(image, rows)
         self._count_refusals(fits, rows, tracked)
-        good = np.array([fits.problem[row] is None for row in rows], bool)
-        self._measured(fits, rows[good], tracked)
-        self._take_on(image, t_ns, fits, rows[good], tracked)
+        good = rows[_fine(fits.problem)[rows]]
+        self._measured(fits, good, tracked)
+        self._take_on(image, t_ns, fits, good, tracked)
         for row in np.flatnonzero(begins).tolist():
             self._begin(image, row, tracked)
         return tracked
@@ -105,8 +104,8 @@ class Tracker:
     def _fitted(self, image: Picture, rows: Rows) -> Fits:
         """Explain the pictures: from the last displacement, else from where a search leads."""
         fits = self._fit(image, rows, self._last_px)
-        self._excuse(image, fits, rows.tolist())
-        lost = [row for row in rows.tolist() if fits.problem[row] is not None and self._may(row)]
+        self._excuse(image, fits, rows)
+        lost = [row for row in _spoilt(fits, rows) if self._may(row)]
         if lost:
             guess_px = self._last_px.copy()
             for row in lost:
@@ -115,9 +114,9 @@ class Tracker:
                 reach_px = int(LARGEST_MOTION_PX) + 1
                 guess_px[row] = searched_px(image, template.samples, self._samples[row], reach_px)
             found = self._fit(image, np.array(lost), guess_px)
-            self._excuse(image, found, lost)
+            self._excuse(image, found, np.array(lost))
             _take(fits, found, [row for row in lost if found.problem[row] in (None, BEYOND)])
-        first = [row for row in rows.tolist() if not self._mended[row] and not fits.problem[row]]
+        first = [row for row in rows[~self._mended[rows]].tolist() if not fits.problem[row]]
         for row in first:
             self._keepers[row].mend(float(fits.residual_grey[row]))
             self._mended[row] = True
@@ -146,15 +145,20 @@ class Tracker:
                 fits.problem[row] = BLURRED if blurred[row] else CHANGED if other[row] else BEYOND
         return fits
 
-    def _excuse(self, image: Picture, fits: Fits, rows: Sequence[int]) -> None:
+    def _excuse(self, image: Picture, fits: Fits, rows: Rows) -> None:
         """Measure these regions all the same where only the light on them is uneven.
 
         What a shadow's edge leaves unexplained is in the standard errors, with its blocks.
         """
-        for row in rows:
-            if not (fits.problem[row] == CHANGED and fits.settled[row] and self._learned[row]):
-                self._shaded[row] = False
-                continue
+        excusable = [
+            row
+            for row in _spoilt(fits, rows)
+            if fits.problem[row] == CHANGED and fits.settled[row] and self._learned[row]
+        ]
+        was_shaded = self._shaded[excusable]
+        self._shaded[rows] = False
+        self._shaded[excusable] = was_shaded
+        for row in excusable:
             turn = (self._frames + row) % _SEARCH_EVERY == 0
             if turn or (not self._shaded[row] and self._refused[row] < _SEARCHED_AT_ONCE):
                 template = self._templates[row]
@@ -172,11 +176,9 @@ class Tracker:
         return refused < _SEARCHED_AT_ONCE or (self._frames + row) % _SEARCH_EVERY == 0
 
     def _count_refusals(self, fits: Fits, rows: Rows, tracked: Tracked) -> None:
-        for row in rows.tolist():
+        self._refused[rows[_fine(fits.problem)[rows]]] = 0
+        for row in _spoilt(fits, rows):
             problem = fits.problem[row]
-            if problem is None:
-                self._refused[row] = 0
-                continue
             self._refused[row] += 1
             if not self._mended[row] and self._began_flat[row]:
                 problem = FLAT
@@ -206,23 +208,20 @@ class Tracker:
 
     def _take_on(self, image: Picture, t_ns: int, fits: Fits, rows: Rows, tracked: Tracked) -> None:
         """Let templates learn from the picture, and one of the finished ones follow it."""
-        usable = [
-            row for row in rows.tolist() if tracked.problem[row] is None and not self._shaded[row]
-        ]
-        for row in usable:
-            if not self._learned[row]:
-                keeper = self._keepers[row]
-                made = keeper.learn(image, *_explained(fits, row), float(fits.residual_grey[row]))
-                self._noise_grey[row] = keeper.noise_grey
-                if made:
-                    self._learned[row] = True
-                    self._follow_ns[row] = t_ns + FOLLOW_EVERY_NS
-                    self._renew(row)
+        usable = rows[(_fine(tracked.problem) & ~self._shaded)[rows]]
+        for row in usable[~self._learned[usable]].tolist():
+            keeper = self._keepers[row]
+            made = keeper.learn(image, *_explained(fits, row), float(fits.residual_grey[row]))
+            self._noise_grey[row] = keeper.noise_grey
+            if made:
+                self._learned[row] = True
+                self._follow_ns[row] = t_ns + FOLLOW_EVERY_NS
+                self._renew(row)
         follow_ns = self._follow_ns
         due = (follow_ns <= t_ns) | (follow_ns > t_ns + FOLLOW_EVERY_NS)  # or the clock went back
-        waiting = [row for row in usable if due[row] and self._learned[row]]
-        if waiting:
-            row = min(waiting, key=lambda one: int(follow_ns[one]))
+        waiting = usable[(due & self._learned)[usable]]
+        if waiting.size:
+            row = int(waiting[follow_ns[waiting].argmin()])
             self._follow_ns[row] = t_ns + FOLLOW_EVERY_NS
             noise_px = np.nan_to_num(tracked.noise_px[row])
             keeper = self._keepers[row]
@@ -254,9 +253,23 @@ class Tracker:
         keeper = self._keepers[row]
         template = self._templates[row] = keeper.template
         assert template is not None
+        self._begun[row] = True
+        self.walk_px2[row] = keeper.walk_px2
         self._noise_grey[row] = keeper.noise_grey
         self._texture_grey[row] = template.texture_grey
         self._batch.forget(row)
+
+
+def _fine(problem: Problems) -> NDArray[np.bool_]:
+    """Where there is no problem; quick when there is none at all, which is nearly always so."""
+    if not any(problem):
+        return np.ones(len(problem), bool)
+    return np.array([one is None for one in problem])
+
+
+def _spoilt(fits: Fits, rows: Rows) -> list[int]:
+    """The rows with a problem."""
+    return rows[~_fine(fits.problem)[rows]].tolist() if any(fits.problem) else []
 
 
 def _take(fits: Fits, newer: Fits, rows: Sequence[int]) -> None:

@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks import floor
 from benchmarks.accuracy import TEXTURES, Clip, Outcome, cramer_rao_px
 from benchmarks.accuracy_page import marks
 from benchmarks.clips import Masonry, render, shake
 from benchmarks.lucas_kanade import lucas_kanade
 from benchmarks.verdicts import rms
 from runtime.config import Region
+from runtime.displacement.box import Box
 
 INSIDE = Region(name="inside", x=20, y=20, width=41, height=41)
 
@@ -63,6 +65,19 @@ def test_pyidi_measures_the_same_window_along_the_same_axes() -> None:
     outside[1, :19] = outside[1, 62:] = 0
     outside[1, :, :19] = outside[1, :, 62:] = 0
     np.testing.assert_array_equal(lucas_kanade(outside, [INSIDE]), moved_px[:, :1])
+
+
+def test_the_kernel_of_the_floor_adds_up_what_a_step_of_the_measurement_does() -> None:
+    random = np.random.default_rng(2)
+    image = random.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    planes = random.normal(size=(2, 3, 35)).astype(np.float32)
+    grey, sums = np.zeros((2, 35), np.float32), np.zeros((2, 5), np.float32)
+    floor._grey(image, np.array([(3, 4), (20, 30)]), 5, 7, grey)
+    floor._sums(grey, planes, sums)
+    for row, box in enumerate((Box(4, 3, 11, 8), Box(30, 20, 37, 25))):
+        less = box.grey(image).ravel() - planes[row, 2]
+        wanted = [*(planes[row] @ less), less.sum(), less @ less]
+        np.testing.assert_allclose(sums[row], wanted, rtol=1e-4, atol=0.1)
 
 
 def test_shake_is_one_pixel_and_inside_its_band() -> None:

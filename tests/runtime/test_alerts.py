@@ -13,11 +13,11 @@ from benchmarks.clips import Scene, compressed, render, sine
 from runtime.alerts import NOT_CONFIRMED, AlertRules, restore
 from runtime.condition import NO_LONGER_CONFIGURED, AlertStep, SuppressedStep
 from runtime.config import DEFAULT_ALERT, Alert, Quantity, Region, Vibration
-from runtime.displacement import DisplacementMeter
+from runtime.displacement import LEARNED_PICTURES, DisplacementMeter
 from runtime.frame import Frame
 from runtime.messages import AlertMessage, SuppressedAlert
 from runtime.readings import Readings, RegionReadings
-from runtime.vibration import VibrationWindow
+from runtime.vibration import Levels, VibrationWindow
 
 RULE = Alert(
     name="sway",
@@ -243,6 +243,17 @@ def test_never_missing_when_the_rule_says_so_or_where_absence_is_no_defect() -> 
     ):
         table: list[dict[str, float | None]] = [{"girder": None, "pier": None}] * 20
         assert judged(rules(rule), table, rule=rule) == []
+    # ... nor while a region learns its zero, however long that takes at its frame rate ...
+    region = Region(name="girder", x=20, y=20, width=40, height=40)
+    meter, alerts = DisplacementMeter([region]), AlertRules([changed(missing_after_s=0.1)], REGIONS)
+    still = np.zeros(LEARNED_PICTURES - 1)
+    for frame in render(Scene(80, 80), still, still, rate_hz=5.0):
+        collected = RegionReadings([RULE], 2.0)
+        collected.add(meter.measure(frame)[0])
+        learning = collected.now(Levels(None, None, None), None)
+        assert learning.reason is not None
+        now = {"girder": learning, "pier": readings(0.1)}
+        assert alerts.update(frame.t_capture_ns / 1e9, now).steps == ()
     # ... but what cannot be measured at all is missing, whatever the quantity.
     alerts = rules(rule)
     now = {name: readings(None, rule, "too dark") for name in REGIONS}
@@ -355,6 +366,16 @@ def test_regions_together_within_a_time_raise_one_alert() -> None:
     assert isinstance(new, AlertStep)
     assert (new.region, set(new.regions), new.value) == (None, {"b", "c"}, 2.0)
     assert [step.event_id for step in alerts.open_alerts("b")] == [new.event_id]
+
+
+def test_a_region_that_learns_does_not_hide_that_another_is_missing() -> None:
+    alerts = rules(changed(at_least_regions=2, missing_after_s=1.0))
+    now = {
+        "girder": readings(None, reason="learning: zero is not known yet"),
+        "pier": readings(None, reason="too dark"),
+    }
+    [lost] = [step for index in range(5) for step in alerts.update(0.5 * index, now).steps]
+    assert (lost.kind, lost.reason) == ("missing", "too dark")
 
 
 def test_two_regions_missing_leave_a_rule_on_two_of_three_without_a_reading() -> None:
