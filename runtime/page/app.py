@@ -116,11 +116,9 @@ class _Addresses:
             )
         if quantity is None:
             return _sentence(404, f"there is no such quantity; known are: {', '.join(QUANTITIES)}")
+        asked = self._daemon.record(region.name)
         try:
-            asked = self._daemon.record(region.name)
             record: Record = await asyncio.wait_for(asyncio.wrap_future(asked), _ANSWER_S)
-        except Failure as failure:
-            return _sentence(503, str(failure))
         except (asyncio.TimeoutError, concurrent.futures.CancelledError):
             return _sentence(503, "the measurement has ended")
         except Failure as failure:
