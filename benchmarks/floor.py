@@ -19,7 +19,6 @@ Bytes = NDArray[np.uint8]
 Pixels = NDArray[np.float32]
 Whole = NDArray[np.int64]
 
-
 _BLUE, _GREEN, _RED = np.float32(0.114), np.float32(0.587), np.float32(0.299)
 
 

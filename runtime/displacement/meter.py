@@ -88,10 +88,8 @@ class DisplacementMeter:
         if self._compensation is None:
             return shake_px
         still, others = self._references, self._others
-        moved_px, zero_px2 = (
-            (tracked.moved_px - self._zero.px)[still],
-            self._zero.variance_px2[still],
-        )
+        moved_px = (tracked.moved_px - self._zero.px)[still]
+        zero_px2 = self._zero.variance_px2[still]
         verdict = self._compensation.verdict(
             t_ns,
             moved_px,
