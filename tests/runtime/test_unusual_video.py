@@ -59,7 +59,7 @@ class Kind:
 
 LOSSLESS = {"codec": "libx264", "options": {"qp": "0", "preset": "ultrafast"}}
 KINDS = {
-    "one frame a second": Kind("mkv", evenly(90, 1), 0.21, {}),
+    "one frame a second": Kind("mkv", evenly(120, 1), 0.21, {}),
     "variable frame rate": Kind("mkv", at_varying_rate(), 5.0, {}),
     "29.97 frames a second": Kind("mp4", evenly(300, Fraction(30_000, 1001)), 5.0, LOSSLESS),
     "grey": Kind("mkv", evenly(150, 30), 5.0, {"pixels": "gray"}),

@@ -59,6 +59,7 @@ longest_s = 1.5
 [evidence]
 before_s = 1
 after_s = 0.5
+longest_s = 8
 [mqtt]
 enabled = false
 [storage]
@@ -353,7 +354,7 @@ def test_it_can_be_used_with_the_keyboard_alone(opened: Opened, site: Site) -> N
     assert site.daemon.controls.settings.gain < before
     reached = set()
     page.locator("input[name=view]").first.focus()
-    for _ in range(30):
+    for _ in range(150):  # each alert has links of its own
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.className"))
     assert {"gain-slider", "gain", "mode", "alerts"} <= reached

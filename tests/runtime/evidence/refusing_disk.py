@@ -32,9 +32,9 @@ keeper.TIDY_EVERY_S = 0.5
 
 def fill() -> None:
     """Take all room that there is."""
-    with (mounted / "filler").open("wb") as file, suppress(OSError):
+    with suppress(OSError), (mounted / "filler").open("wb") as file:
         while True:
-            file.write(bytes(65536))
+            file.write(bytes(4096))  # a page: less room than that is none
             file.flush()
 
 
@@ -71,6 +71,9 @@ if disk == "filled while it is written":
     time.sleep(0.4)
     fill()
 while len(raised) < 2:
+    time.sleep(0.01)
+noticed_by_s = time.monotonic() + 2.0  # by its own thread, which may still be about to write
+while recorder.problem is None and time.monotonic() < noticed_by_s:
     time.sleep(0.01)
 problem = recorder.problem
 # Somebody mends it: what comes after is kept again.

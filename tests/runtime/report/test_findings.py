@@ -189,7 +189,7 @@ def test_every_setting_stands_there_and_what_differs_stands_out() -> None:
     assert rows["magnification.mode"] == "static"
     assert rows["regions[1].name"] == "<b>r1</b>"
     assert rows["alerts[0].quantity"] == "signal_to_noise"
-    assert rows["health.offline.raise_after_s"] == "5.0"
+    assert rows["health.offline.raise_after_s"] == "1.5"
     assert not any(key.startswith(("mqtt", "storage", "evidence")) for key in rows)
 
 
