@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from runtime.alert_memory import AlertMemory
 from runtime.camera import is_file
+from runtime.camera.pipelines import shown
 from runtime.camera.recovery import Clock
 from runtime.config import Config
 from runtime.daemon import Daemon
@@ -44,7 +45,7 @@ def assembled(config: Config, *, clock: Clock | None = None) -> Iterator[Daemon]
             state = State(
                 state="online",
                 version=version("tremorscope"),
-                source=config.camera.source,
+                source=shown(config.camera.source),
                 engine=None if magnifier is None else magnifier.description,
                 unconfirmed=tuple(rule.name for rule in config.alerts if not rule.is_confirmed),
             )

@@ -166,12 +166,14 @@ def capture(
 def validate(config: Annotated[Path, typer.Argument(help="Configuration, a TOML file.")]) -> None:
     """Check a configuration and say what it asks for."""
     from runtime.alert_config import notices
+    from runtime.camera.pipelines import shown
     from runtime.config_file import load
 
     loaded = load(config)
+    camera = shown(loaded.camera.source)
     names = ", ".join(region.name for region in loaded.regions)
     rules = ", ".join(rule.name for rule in loaded.alerts)
-    typer.echo(f"{config}: valid; camera {loaded.camera.source}, regions {names}, alerts {rules}")
+    typer.echo(f"{config}: valid; camera {camera}, regions {names}, alerts {rules}")
     for notice in notices(loaded.alerts, loaded.camera.rate_hz):
         typer.echo(notice)
 

@@ -148,10 +148,10 @@ class Magnification(Section):
         description="What motion is magnified: against a slowly following reference (static), "
         "against the frame before (dynamic), or inside a frequency band (band-pass).",
     )
-    low_hz: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+    low_hz: Annotated[float, Field(ge=0.001, le=500, allow_inf_nan=False)] = Field(
         0.5, title="Lower edge of the pass band (Hz)"
     )
-    high_hz: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+    high_hz: Annotated[float, Field(ge=0.001, le=500, allow_inf_nan=False)] = Field(
         5.0, title="Upper edge of the pass band (Hz)"
     )
     reference_s: PositiveSeconds = Field(

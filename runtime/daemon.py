@@ -199,6 +199,7 @@ class Daemon:
             engine=None if self._magnifier is None else self._magnifier.description,
             picture_px=self.controls.picture_px,
             frame_age_s=self._captures.age_s(now_ns),
+            frame_step_s=self._captures.step_s(),
             camera_hz=self._captures.rate_hz(now_ns),
             magnified_hz=self._magnifies.rate_hz(now_ns),
             camera_problem=None if self._camera.problem is None else str(self._camera.problem),

@@ -5,6 +5,8 @@ Adding costs less than a microsecond.
 """
 
 import math
+from itertools import pairwise
+from statistics import median
 
 from pydantic import BaseModel, ConfigDict
 
@@ -60,6 +62,13 @@ class Pace:
         if self._count == 0:
             return None
         return (now_ns - max(self._newest_ns)) / 1e9
+
+    def step_s(self) -> float | None:
+        """The usual time between two, whatever silence is now; None before the second."""
+        known = sorted(self._newest_ns[: min(self._count, len(self._newest_ns))])
+        if len(known) < 2:
+            return None
+        return median(later - one for one, later in pairwise(known)) / 1e9
 
     def rate_hz(self, now_ns: int) -> float | None:
         """None before the second. The silence since the newest counts once it is longer than a step."""

@@ -70,6 +70,8 @@ class Snapshot(_Part):
     """(width, height) of the camera's pictures; None before the first."""
     frame_age_s: float | None
     """Since the newest frame came."""
+    frame_step_s: float | None
+    """The usual time between two frames, whatever silence is now."""
     camera_hz: float | None
     magnified_hz: float | None
     camera_problem: str | None

@@ -221,8 +221,14 @@ class GStreamerSource(BaseSource):
         if meta is not None:  # the buffer's own layout, where it differs from the caps' default
             stride, offset = meta.stride[0], meta.offset[0]
         pixels = bytes_of(buffer)
+        end = offset + stride * (info.height - 1) + 3 * info.width
+        if len(pixels) < end:  # what lies behind it is not this picture's
+            raise Failure(
+                f"{self.description}: a picture of {info.width}x{info.height} px came with {len(pixels)} "
+                f"bytes instead of {end}; check the caps before the appsink"
+            )
         return np.lib.stride_tricks.as_strided(
-            pixels[offset : offset + stride * (info.height - 1) + 3 * info.width],
+            pixels[offset:end],
             (info.height, info.width, 3),
             (stride, 3, 1),
         )

@@ -126,8 +126,13 @@ def _quoted(text: str) -> str:
 
 
 def shown(source: str) -> str:
-    """``source`` for messages and logs: a password in a URL becomes ``***``."""
-    return re.sub(r"(://[^/\s:@\"]*:)[^/\s\"]*@", r"\1***@", source)
+    """``source`` for messages and logs: a password, in a URL or a property, becomes ``***``."""
+    source = re.sub(r"(://[^/\s:@\"]*:)[^/\s\"]*@", r"\1***@", source)
+    return re.sub(
+        r"(?i)\b((?:user-)?(?:password|passwd|pwd|pass|pw)=)(\"[^\"]*\"|[^\s&\"]+)",
+        r"\1***",
+        source,
+    )
 
 
 def package_of(element: str) -> str | None:

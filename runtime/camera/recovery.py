@@ -103,6 +103,8 @@ class RecoveringCamera:
             self._camera, timeout_s=limits.silent_s, first_timeout_s=limits.first_frame_s
         ) as source:
             self._source = source
+            if self._stopping.is_set():  # while it was opened
+                return
             log.info("%s: opened", source.description)
             self._watch.opened()
             self._good_s, self._lock_at_ns = self._clock.now_s(), None

@@ -187,7 +187,7 @@ def not_ready(now: Snapshot, config: Config) -> str | None:
         return f"no picture: {now.camera_problem}"
     if now.frame_age_s is None:
         return "the camera has not delivered a picture yet"
-    if now.frame_age_s > max(STALE_S, 3 / now.camera_hz if now.camera_hz else 0.0):
+    if now.frame_age_s > max(STALE_S, 3 * (now.frame_step_s or 0.0)):
         return f"no frame has come for {now.frame_age_s:.0f} s"
     if "frozen" in now.health:
         return "the camera repeats one picture"

@@ -172,8 +172,11 @@ class VibrationWindow:
         floors = [one.floor_px_per_root_hz for one in densities if one is not None]
         damping = None
         if tones and tones[0].axis is not None:
-            along = moved_px[AXES.index(tones[0].axis)]
-            damping = damping_of(t_s, along, tones[0].frequency_hz, floors[0])
+            row = AXES.index(tones[0].axis)
+            density = densities[row]
+            if density is not None:
+                floor = density.floor_px_per_root_hz
+                damping = damping_of(t_s, moved_px[row], tones[0].frequency_hz, floor)
         return Report(
             rate_hz=rate_of(t_s),
             resolution_hz=1 / length_s,

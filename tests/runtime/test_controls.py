@@ -40,8 +40,9 @@ def test_all_of_a_change_holds_at_once_and_the_rest_stays() -> None:
         ({"gain": {1}}, "must be a number"),
         ({"gain": object()}, "not one that JSON knows"),
         ({"mode": "dynamc"}, 'did you mean "dynamic"'),
+        ({"low_hz": 5e-324}, "low_hz"),  # whose product with another is zero
         ({"low_hz": 5}, "low_hz = 5 must be below high_hz = 5"),
-        ({"gain": 30, "high_hz": -1}, r"magnification\.high_hz = -1: must be above 0"),
+        ({"gain": 30, "high_hz": -1}, r"magnification\.high_hz = -1: must be at least 0.001"),
         ({"area": {"x": 0}}, r"magnification\.area\.y is missing"),
         ({"area": 5}, r"magnification\.area = 5: must be a table"),
         ({"area": {**AREA, "z": 1}}, r"magnification\.area\.z = 1: unknown key"),

@@ -40,3 +40,4 @@ def test_a_rate_is_of_the_newest_frames_and_sinks_in_silence() -> None:
     assert one.rate_hz(newest_ns + step_ns) == pytest.approx(50)
     assert one.age_s(newest_ns + step_ns) == pytest.approx(0.02)
     assert one.rate_hz(newest_ns + 2_020_000_000) == pytest.approx(0.5)
+    assert one.step_s() == pytest.approx(0.02), "silence is no step"

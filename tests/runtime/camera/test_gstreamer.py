@@ -70,6 +70,10 @@ def test_half_a_source_is_told(source: str) -> None:
 def test_passwords_are_not_shown() -> None:
     assert shown("rtsp://user:s3cr:et@host:554/a") == "rtsp://user:***@host:554/a"
     assert shown("rtsp://host:554/a@b") == "rtsp://host:554/a@b"
+    assert shown("rtsp://h/?user=a&password=b&x=1") == "rtsp://h/?user=a&password=***&x=1"
+    given = 'gst: rtspsrc user-id=admin user-pw="s3cret word" ! rtph264depay'
+    assert "s3cret" not in shown(given)
+    assert "! rtph264depay" in shown(given)
 
 
 def test_elements_are_found_in_their_packages() -> None:

@@ -163,6 +163,9 @@ def test_not_ready_says_why(page: Served) -> None:
 
     assert why() is None
     assert why(frame_age_s=9.0) == "no frame has come for 9 s"
+    silent = {"camera_hz": 1 / 60, "frame_step_s": 1 / 30}  # the rate sinks with the silence
+    assert why(frame_age_s=60.0, **silent) == "no frame has come for 60 s"
+    assert why(frame_age_s=15.0, frame_step_s=10.0) is None, "a slow camera is not silent yet"
     assert why(frame_age_s=None) == "the camera has not delivered a picture yet"
     assert why(camera_problem="it is gone") == "no picture: it is gone"
     assert why(health=("frozen",)) == "the camera repeats one picture"

@@ -197,3 +197,12 @@ def test_a_decay_is_told_of_the_strongest_tone() -> None:
     assert report.damping.ratio == pytest.approx(0.02, rel=0.1)
     steady = window_of(t_s, tone(t_s, 3.0, 0.3) + noise).report()
     assert isinstance(steady.damping, NoDecay)
+
+
+def test_a_decay_is_told_from_the_noise_of_its_own_axis() -> None:
+    t_s = times(600, 60.0)
+    random = np.random.default_rng(10)
+    quiet, noisy = random.normal(0, 0.002, 600), random.normal(0, 0.05, 600)
+    report = window_of(t_s, quiet, decay(t_s, 5.0, 0.02, 0.5, 1.0) + noisy).report()
+    assert isinstance(report.damping, FreeDecay)
+    assert report.damping.ratio == pytest.approx(0.02, rel=0.2)
