@@ -7,6 +7,7 @@ nothing waits for the network: the publisher has threads and an outbox of its ow
 
 import json
 import logging
+import math
 import queue
 import threading
 import time
@@ -47,6 +48,7 @@ QUEUE_FRAMES = 32
 """Frames that may wait for the measurement; at full HD that is 200 MB."""
 MOST_ACKNOWLEDGED, MOST_ASKED = 100, 16
 LONGEST_DEAF_S = 0.25
+LONGEST_CLOSE_S = 10.0
 TELL_EVERY_S = 60.0
 
 Seen = Callable[[Frame], None]
@@ -141,7 +143,10 @@ class Daemon:
 
         The calling thread only waits, so a signal handler in it may call ``stop``.
         """
-        capture = threading.Thread(target=self._guard, args=(self._capture,), name="capture")
+        # A driver may not come back from a call; the process must be able to end without it.
+        capture = threading.Thread(
+            target=self._guard, args=(self._capture,), name="capture", daemon=True
+        )
         measure = threading.Thread(target=self._guard, args=(self._measure,), name="measure")
         magnify = threading.Thread(target=self._guard, args=(self._magnify,), name="magnify")
         threads = [capture, measure] if self._magnifier is None else [capture, measure, magnify]
@@ -151,6 +156,7 @@ class Daemon:
         for thread in threads:
             thread.start()
         tell_at = time.monotonic() + TELL_EVERY_S
+        closed_by = math.inf
         # The measurement finishes what it was given; the eye has seen enough by then.
         while capture.is_alive() or measure.is_alive():
             # Python calls signal handlers in this thread alone, and not before it runs again: a
@@ -160,18 +166,29 @@ class Daemon:
             if time.monotonic() > tell_at:
                 log.info("%s", self.snapshot().line())
                 tell_at += TELL_EVERY_S
+            if self._stopping.is_set():
+                closed_by = min(closed_by, time.monotonic() + LONGEST_CLOSE_S)
+                if time.monotonic() > closed_by:
+                    break
         self.stop()
         for thread in threads:
-            thread.join()
+            if thread is not capture:
+                thread.join()
+        if capture.is_alive():
+            self._failure = self._failure or Failure(
+                f"{without_password(self._config.camera.source)}: its driver has not come back for "
+                f"{LONGEST_CLOSE_S:g} s; ending without it"
+            )
         if self._evidence is not None:
             self._evidence.close()
         if self._failure is not None:
             raise self._failure
 
     def stop(self) -> None:
-        """End soon; may be called from any thread and from a signal handler."""
-        self._stopping.set()
-        self._camera.stop()
+        """End soon; may be called from any thread and from a signal handler: it waits for nothing."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            threading.Thread(target=self._camera.stop, name="stop", daemon=True).start()
 
     @property
     def suppressed(self) -> int:

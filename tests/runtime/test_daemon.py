@@ -1,5 +1,6 @@
 """The daemon on real files, on GStreamer's test source, and on cameras that misbehave on purpose."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from daemons import (
 from videos import burst, moving, write_video
 
 import runtime.camera.recovery
+import runtime.daemon
 from failure import Failure
 from runtime.config import Alert, Health, Region
 from runtime.daemon import Daemon
@@ -267,3 +269,25 @@ def test_what_was_not_raised_is_counted_and_recorded(tmp_path: Path) -> None:
     [line] = record.path.read_text().splitlines()
     assert "too long" in SuppressedAlert.model_validate_json(line).reason
     assert one.suppressed == 1
+
+
+def test_a_driver_that_does_not_come_back_does_not_keep_the_daemon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released = threading.Event()
+
+    class Hanging(SilentCamera):
+        def close(self) -> None:
+            released.wait(60)
+            super().close()
+
+    monkeypatch.setattr(runtime.camera.recovery, "open_source", lambda _, **__: Hanging(30))
+    monkeypatch.setattr(runtime.daemon, "LONGEST_CLOSE_S", 0.3)
+    one = daemon(config("gst: fake"))
+    stopped = threading.Timer(0.5, one.stop)
+    stopped.start()
+    try:
+        with pytest.raises(Failure, match=r"gst: fake: its driver has not come back for 0\.3 s"):
+            one.run()
+    finally:
+        released.set()
