@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from broker import Listener, Mosquitto, wait_until
+from sample_messages import alert
 
 from runtime.config import Magnification, Mqtt
 from runtime.controls import Controls
-from runtime.messages import AlertMessage, Reply, State
+from runtime.messages import Reply, State
 from runtime.mqtt import Publisher
 from runtime.mqtt_commands import MOST_WAITING
 from runtime.outbox import Outbox
@@ -147,7 +148,7 @@ def test_a_flood_is_bounded_and_alerts_are_delivered_all_the_same(
     for number in range(sent):
         listener.send(SET, json.dumps({"gain": 1 + number}).encode())
     wait_until(lambda: one.publisher.counts().dropped_commands >= 19, "some are dropped")
-    one.publisher.publish_alert(alert())
+    one.publisher.publish_alert(alert(1))
     release.set()
     wait_until(lambda: bool(listener.payloads("/alerts")), "the alert arrives")
     dropped = one.publisher.counts().dropped_commands
@@ -168,7 +169,7 @@ def test_a_defect_in_a_command_ends_neither_commands_nor_alerts(
     one.publisher.serve(answer)
     listener.send(SET, b'{"gain": 30}')
     listener.send(SET, b'{"gain": 40}')
-    one.publisher.publish_alert(alert())
+    one.publisher.publish_alert(alert(1))
     wait_until(lambda: bool(listener.payloads("/alerts")), "the alert arrives")
     wait_until(lambda: len(replies(listener)) == 1, "the second command is answered")
     assert one.controls.settings.gain == 40
@@ -184,22 +185,3 @@ def test_a_reply_that_cannot_go_where_it_should_goes_where_all_do(
     listener.send(SET, b'{"gain": 3}', reply_to=topic)
     wait_until(lambda: len(replies(listener)) == 1, "it is answered")
     assert one.publisher.counts().errors == 0
-
-
-def alert() -> AlertMessage:
-    return AlertMessage(
-        event_id="event",
-        type="new",
-        sequence=0,
-        rule="sway",
-        region="mast",
-        quantity="signal_to_noise",
-        value=4.0,
-        threshold=3.0,
-        peak_value=4.5,
-        dominant_hz=2.0,
-        time_utc="2026-01-01T00:00:00.000Z",
-        t_s=1.0,
-        started_t_s=0.5,
-        duration_s=0.5,
-    )
