@@ -97,7 +97,9 @@ class MqttCommands:
 
     def _reply_to(self, asked: Properties | None) -> tuple[str, bytes | None]:
         topic = getattr(asked, "ResponseTopic", "")
-        if not topic or len(topic) > _LONGEST_TOPIC or set(topic) & set("+#\0"):
+        # A sender must not write, with the daemon's rights, where alerts and states are read.
+        ours = f"{topic}/".startswith(f"{self._mqtt.topic}/")
+        if not topic or ours or len(topic) > _LONGEST_TOPIC or set(topic) & set("+#\0"):
             topic = f"{self._prefix}/reply"
         return topic, getattr(asked, "CorrelationData", None)
 

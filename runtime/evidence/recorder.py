@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 FINISH_S = 10.0
 """At the daemon's end, the time for pictures that are still to be written."""
+LONGEST_WRITE_S = 5.0
 
 
 class EvidenceRecorder:
@@ -53,8 +54,8 @@ class EvidenceRecorder:
         self._has_clock = config.camera.real_time or not is_file(config.camera.source)
         self._slots: dict[Kind, int] = {}
         self._threads = (
-            threading.Thread(target=self._keep_pictures, name="evidence-pictures"),
-            threading.Thread(target=self._keep_events, name="evidence"),
+            threading.Thread(target=self._keep_pictures, name="evidence-pictures", daemon=True),
+            threading.Thread(target=self._keep_events, name="evidence", daemon=True),
         )
 
     @property
@@ -73,11 +74,18 @@ class EvidenceRecorder:
             thread.start()
 
     def close(self) -> None:
-        """Complete what is open, in little more than FINISH_S."""
+        """Complete what is open, in little more than FINISH_S; a disk that hangs is not waited for."""
+        closed_by_s = time.monotonic() + FINISH_S + LONGEST_WRITE_S
         for inbox, thread in zip((self.pictures, self.events), self._threads, strict=True):
             inbox.close()
             if thread.ident is not None:
-                thread.join()
+                thread.join(max(0.0, closed_by_s - time.monotonic()))
+                if thread.is_alive():
+                    _log.error(
+                        "evidence of the last alerts may be incomplete: its disk has not answered for "
+                        "%g s; check it",
+                        FINISH_S + LONGEST_WRITE_S,
+                    )
 
     def see(self, frame: Frame) -> None:
         """A picture of the camera; of most only the time is looked at."""

@@ -176,11 +176,14 @@ def test_a_defect_in_a_command_ends_neither_commands_nor_alerts(
     assert one.publisher.counts().errors == 1
 
 
-@pytest.mark.parametrize("topic", ["a/+/b", "a/#", "x" * 300])
+@pytest.mark.parametrize(
+    "topic", ["a/+/b", "a/#", "x" * 300, "tremorscope/cam/alerts", "tremorscope"]
+)
 def test_a_reply_that_cannot_go_where_it_should_goes_where_all_do(
     listen: Listen, serve: Serve, topic: str
 ) -> None:
-    """A broker passes any response topic on; a wildcard in it would be an error to publish to."""
+    """A broker passes any response topic on; a wildcard in it would be an error to publish to, and what
+    alerts and states are read from is no place for a sender's choice."""
     one, listener = serve(), listen()
     listener.send(SET, b'{"gain": 3}', reply_to=topic)
     wait_until(lambda: len(replies(listener)) == 1, "it is answered")

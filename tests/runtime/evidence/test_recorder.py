@@ -14,6 +14,7 @@ from events import GIRDER, SOON, config, film, frames_in, pictures_in
 from test_keeper import events_of
 from videos import burst, moving, write_video
 
+import runtime.evidence.recorder
 from runtime.config import Camera, Config
 from runtime.daemon import Daemon
 from runtime.displacement import Displacement
@@ -166,3 +167,19 @@ def test_on_a_real_disk_that_refuses_alerts_go_on(tmp_path: Path, disk: str) -> 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "as it should be" in done.stdout
+
+
+def test_a_disk_that_hangs_does_not_keep_the_daemon_from_ending(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(EventKeeper, "finish", lambda *_, **__: answers.wait(60))
+    monkeypatch.setattr(runtime.evidence.recorder, "FINISH_S", 0.1)
+    monkeypatch.setattr(runtime.evidence.recorder, "LONGEST_WRITE_S", 0.2)
+    recorder = EvidenceRecorder(config(tmp_path))
+    recorder.start()
+    try:
+        recorder.close()
+        assert "its disk has not answered for 0.3 s" in caplog.text
+    finally:
+        answers.set()
