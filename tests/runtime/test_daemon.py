@@ -291,3 +291,6 @@ def test_a_driver_that_does_not_come_back_does_not_keep_the_daemon(
             one.run()
     finally:
         released.set()
+        for thread in threading.enumerate():
+            if thread.name == "capture":
+                thread.join(60)
