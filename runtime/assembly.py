@@ -40,7 +40,12 @@ def assembled(config: Config, *, clock: Clock | None = None) -> Iterator[Daemon]
             stack.callback(magnifier.close)
         publisher = None
         if config.mqtt.enabled:
-            outbox = Outbox(config.storage.folder(config.name) / "outbox.sqlite")
+            for notice in config.mqtt.notices():
+                log.warning("%s", notice)
+            outbox = Outbox(
+                config.storage.folder(config.name) / "outbox.sqlite",
+                budget_mb=config.storage.outbox_mb,
+            )
             stack.callback(outbox.close)
             state = State(
                 state="online",

@@ -174,7 +174,7 @@ def validate(config: Annotated[Path, typer.Argument(help="Configuration, a TOML 
     names = ", ".join(region.name for region in loaded.regions)
     rules = ", ".join(rule.name for rule in loaded.alerts)
     typer.echo(f"{config}: valid; camera {camera}, regions {names}, alerts {rules}")
-    for notice in notices(loaded.alerts, loaded.camera.rate_hz):
+    for notice in [*notices(loaded.alerts, loaded.camera.rate_hz), *loaded.mqtt.notices()]:
         typer.echo(notice)
 
 

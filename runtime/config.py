@@ -2,7 +2,7 @@
 
 Models only; reading a file and telling its errors with line and mend is in ``config_file.py``. The
 longer tables have files of their own: ``alert_config.py``, ``health_config.py``,
-``recovery_config.py``, ``evidence_config.py``, ``page_config.py``.
+``mqtt_config.py``, ``recovery_config.py``, ``evidence_config.py``, ``page_config.py``.
 """
 
 import os
@@ -16,6 +16,7 @@ from runtime.alert_config import Alert as Alert
 from runtime.alert_config import Quantity as Quantity
 from runtime.evidence_config import Evidence as Evidence
 from runtime.health_config import Health as Health
+from runtime.mqtt_config import Mqtt as Mqtt
 from runtime.page_config import Page as Page
 from runtime.recovery_config import Recovery as Recovery
 from runtime.section import Name, PositiveSeconds, Section
@@ -208,26 +209,6 @@ class Vibration(Section):
         return self
 
 
-class Mqtt(Section):
-    """The broker that alerts and telemetry go to."""
-
-    enabled: bool = Field(True, title="Publish at all")
-    host: str = Field("localhost", min_length=1, title="Broker's host")
-    port: int = Field(1883, ge=1, le=65535, title="Broker's port")
-    username: str | None = Field(None, title="User")
-    password_file: Path | None = Field(None, title="File that holds the password, and only it")
-    topic: str = Field(
-        "tremorscope", pattern=r"^[^+#\s/][^+#\s]*$", title="First level(s) of every topic"
-    )
-    protocol: Literal["5", "3.1.1"] = Field(
-        "5",
-        title="MQTT version",
-        description="With 3.1.1 a broker cannot say that it refused a message or that nobody "
-        "listens: such alerts count as delivered.",
-    )
-    keepalive_s: int = Field(15, ge=2, le=3600, title="MQTT keep-alive (s)")
-
-
 class Storage(Section):
     """What is kept on this machine."""
 
@@ -235,6 +216,12 @@ class Storage(Section):
         None,
         title="Folder for undelivered alerts",
         description="None: $STATE_DIRECTORY under systemd, else ~/.local/state/tremorscope.",
+    )
+    outbox_mb: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)] = Field(
+        512.0,
+        title="Most that messages may take on the disk while the broker is away (MB)",
+        description="The oldest telemetry makes room for what is new, then the oldest alerts do. A region's "
+        "telemetry takes about 2 kB each time it is reported.",
     )
 
     def folder(self, camera: str) -> Path:

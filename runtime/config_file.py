@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails
 from failure import Failure
 from runtime.camera import is_file
 from runtime.config import Config
+from runtime.password_file import credential
 from runtime.region_scale import scale_of
 from runtime.toml_lines import Key, key_lines, nearest_line
 
@@ -97,16 +98,21 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
     def absolute(path: Path | None) -> Path | None:
         return None if path is None else folder / path.expanduser()
 
+    def secret(path: Path | None) -> Path | None:
+        return None if path is None else (credential(path) or absolute(path))
+
     source = config.camera.source
     if is_file(source):
         source = str(absolute(Path(source)))
     graph = absolute(config.magnification.graph)
-    password = absolute(config.mqtt.password_file)
+    mqtt = {
+        name: secret(getattr(config.mqtt, name))
+        for name in ("password_file", "ca_file", "certificate_file", "key_file")
+    }
     directory = absolute(config.storage.directory)
     evidence = absolute(config.evidence.folder)
     page = {
-        name: absolute(getattr(config.page, name))
-        for name in ("password_file", "certificate", "key")
+        name: secret(getattr(config.page, name)) for name in ("password_file", "certificate", "key")
     }
     regions = tuple(
         region.model_copy(update={"scale": absolute(region.scale)}) for region in config.regions
@@ -116,7 +122,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
             "camera": config.camera.model_copy(update={"source": source}),
             "regions": regions,
             "magnification": config.magnification.model_copy(update={"graph": graph}),
-            "mqtt": config.mqtt.model_copy(update={"password_file": password}),
+            "mqtt": config.mqtt.model_copy(update=mqtt),
             "storage": config.storage.model_copy(update={"directory": directory}),
             "evidence": config.evidence.model_copy(update={"folder": evidence}),
             "page": config.page.model_copy(update=page),

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from failure import Failure
@@ -204,10 +204,6 @@ class Daemon:
         """Everything that can be told of this moment. It takes some milliseconds: not for each frame."""
         now_ns = time.monotonic_ns()
         counters, evidence, stations = self.counters, self._evidence, self._stations
-        delivery = None
-        if self._publisher is not None:
-            with suppress(Failure):  # of an outbox that cannot be read; the publisher tells it
-                delivery = self._publisher.counts()
         return Snapshot(
             name=self._config.name,
             time_utc=utc_text(time.time()),
@@ -243,7 +239,7 @@ class Daemon:
             open_alerts=self.told.open_alerts(),
             suppressed=self.suppressed,
             telemetry=self.told.newest(),
-            delivery=delivery,
+            delivery=None if self._publisher is None else self._publisher.counts(),
             evidence=None if evidence is None else evidence.counters,
             evidence_problem=None if evidence is None else evidence.problem,
         )

@@ -21,7 +21,8 @@ from runtime.outbox import Outbox
 REFUSED = 0x80
 """The first MQTT 5 reason code that is a failure."""
 _NOBODY_LISTENS = 0x10
-_PASSING = (0x91, 0x97)  # packet identifier in use, quota exceeded
+PASSING = (0x91, 0x97)
+"""Packet identifier in use, quota exceeded: to be tried again."""
 
 
 class Answer(Enum):
@@ -41,14 +42,20 @@ class DeliveryCounts:
 
     connected: bool
     queued: int
-    """Alerts in the outbox that are to be delivered."""
+    """Alerts that are to be delivered."""
+    unsaved: int
+    """Those of them that are only in memory, because the disk cannot take them."""
     parked: int
-    """Alerts in the outbox that the broker refused."""
+    """Messages that the broker refused, or that the disk damaged."""
+    waiting_telemetry: int
+    """Telemetry on the disk that waits for its turn."""
     acknowledged: int
     """Alerts that the broker accepted for somebody."""
     dropped_alerts: int
-    """Alerts lost because the outbox was full or could not be written."""
+    """Alerts lost because there was no room for them, parked ones too."""
     dropped_telemetry: int
+    refused_telemetry: int
+    """Telemetry that the broker refused."""
     dropped_commands: int
     """Commands that came faster than they could be carried out."""
     reconnects: int
@@ -58,6 +65,8 @@ class DeliveryCounts:
     """Time since the broker's newest acknowledgement of anything; None before the first."""
     problem: str | None
     """Why the broker does not take this client or its messages, when it does not."""
+    outbox_problem: str | None
+    """Why the disk takes no messages, when it does not; alerts are in memory then."""
 
 
 class AlertDelivery:
@@ -66,7 +75,7 @@ class AlertDelivery:
     def __init__(
         self,
         outbox: Outbox,
-        send: Callable[[str, bytes], int | None],
+        send: Callable[[str, bytes, bool], int | None],
         *,
         window: int,
         retry_s: float,
@@ -75,17 +84,20 @@ class AlertDelivery:
 
         Args:
             outbox: where the alerts wait.
-            send: hands topic and payload to the network with QoS 1 and returns the packet id, or
-                None when it takes no more.
+            send: hands topic and payload to the network with QoS 1, and whether the alert had to wait
+                for a connection; returns the packet id, or None when it takes no more.
             window: how many alerts may be unacknowledged.
             retry_s: when to try again what nobody listened to.
         """
         self.window = window
         self.held = False
         """Whether alerts wait because nobody listens or the broker asked for patience."""
+        self.replayed_up_to = 0
+        """Alerts up to this row waited for the connection."""
         self._outbox = outbox
         self._send = send
         self._retry_s = retry_s
+        self._progress_s = 0.0
         self._in_flight: dict[int, int] = {}  # packet id -> row
         self._settled: dict[int, str | None] = {}  # row -> why to park it; None when delivered
         self._sent_up_to = 0
@@ -93,11 +105,7 @@ class AlertDelivery:
         self._hold_until = 0.0
 
     def feed(self) -> None:
-        """Send the next alerts, oldest first, as far as the window has room.
-
-        Raises:
-            Failure: the outbox cannot be read.
-        """
+        """Send the next alerts, oldest first, as far as the window has room."""
         if self._draining and not self._in_flight:
             self._draining = False
             self._sent_up_to = 0
@@ -108,9 +116,11 @@ class AlertDelivery:
             return
         for row in self._outbox.pending(room, after=self._sent_up_to):
             if row.id not in self._settled:
-                packet = self._send(row.topic, row.payload)
+                packet = self._send(row.topic, row.payload, row.id <= self.replayed_up_to)
                 if packet is None:
                     return
+                if not self._in_flight:
+                    self._progress_s = monotonic()
                 self._in_flight[packet] = row.id
             self._sent_up_to = row.id
 
@@ -119,7 +129,8 @@ class AlertDelivery:
         if packet not in self._in_flight:
             return Answer.STRANGE
         row = self._in_flight.pop(packet)
-        if reason in _PASSING or reason == _NOBODY_LISTENS:
+        self._progress_s = monotonic()
+        if reason in PASSING or reason == _NOBODY_LISTENS:
             self.held = True
             self._draining = True  # back to the oldest, once all answers are in
             self._hold_until = monotonic() + self._retry_s
@@ -137,16 +148,14 @@ class AlertDelivery:
 
         What cannot be written is kept for the next call: without that memory, a full disk would
         have the same alert sent again and again.
-
-        Raises:
-            Failure: the outbox cannot be written.
         """
+        delivered = [row for row, refusal in self._settled.items() if refusal is None]
+        if delivered and self._outbox.done(delivered):
+            for row in delivered:
+                del self._settled[row]
         for row, refusal in list(self._settled.items()):
-            if refusal is None:
-                self._outbox.done(row)
-            else:
-                self._outbox.park(row, refusal)
-            del self._settled[row]
+            if refusal is not None and self._outbox.park(row, refusal):
+                del self._settled[row]
 
     def try_now(self) -> None:
         """There is a new alert or a new connection: do not wait for ``retry_s``."""
@@ -156,16 +165,27 @@ class AlertDelivery:
         """paho will send again what is in flight; nothing newer may overtake that."""
         self._draining = bool(self._in_flight)
 
+    def connected(self) -> None:
+        """What is in the outbox by now had to wait for this connection."""
+        self.replayed_up_to = self._outbox.newest_id()
+        self._progress_s = monotonic()
+        self.go_back()
+        self.try_now()
+
+    def go_back(self) -> None:
+        """There may be older alerts to deliver than those on their way: begin at the oldest again."""
+        self._draining = True
+
     def start_over(self) -> None:
         """Something unforeseen happened: trust the outbox only, and send again what is in it."""
         self._in_flight.clear()
         self._sent_up_to = 0
         self._draining = False
 
-    def is_idle(self) -> bool:
-        """Whether every alert has its answer, or waits for somebody to listen.
+    def silent_s(self) -> float:
+        """How long an answer has been waited for."""
+        return monotonic() - self._progress_s if self._in_flight else 0.0
 
-        Raises:
-            Failure: the outbox cannot be read.
-        """
+    def is_idle(self) -> bool:
+        """Whether every alert has its answer, or waits for somebody to listen."""
         return self.held or not (self._in_flight or self._settled or self._outbox.pending(1))

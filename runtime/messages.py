@@ -1,8 +1,8 @@
 """What goes over MQTT: one model for each topic. Units are in the names; a missing value is null.
 
 Topics, below ``<topic>/<camera>/``: ``state`` (retained, with a last will), ``telemetry/<region>``
-and ``shapes`` (QoS 0, dropped while there is no connection), ``alerts`` (QoS 1, never retained, kept
-in the outbox until the broker has accepted them), ``controls`` (retained) and ``reply`` (QoS 0, the
+and ``shapes`` (QoS 1, kept in the outbox while there is no connection), ``alerts`` (QoS 1, never retained,
+kept in the outbox until the broker has accepted them), ``controls`` (retained) and ``reply`` (QoS 0, the
 answer to a ``command/...``). The camera's health goes to ``alerts`` too, with kind ``health``: a camera
 that went blind must reach the same person, with the same promise of delivery, as an alert.
 
@@ -46,6 +46,8 @@ class State(Message):
     """What the camera may still change by itself (exposure, gain, white balance, focus), and why."""
     suppressed: int = 0
     """Alerts that would have been raised since the start, and were not: see the record on the disk."""
+    outbox_problem: str | None = None
+    """Why alerts are only in memory now, because the disk takes none."""
     evidence_problem: str | None = None
     """Why no evidence of alerts is kept now."""
     unconfirmed: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 Three threads meet here. Callers put alerts into the outbox. paho's network thread only passes its
 callbacks on. Both leave work in a queue for the one sender thread, which owns everything else. What
-is promised for alerts is in ``delivery.py``.
+is promised for alerts is in ``delivery.py``, and for telemetry in ``telemetry_delivery.py``.
 """
 
 import logging
@@ -18,20 +18,26 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from failure import Failure
 from runtime.config import Magnification, Mqtt
 from runtime.delivery import REFUSED, AlertDelivery, Answer, DeliveryCounts
 from runtime.messages import AlertMessage, ModeShape, State, Telemetry
 from runtime.mqtt_client import client_for, connect_properties, properties_for
 from runtime.mqtt_commands import Answer as Answers
 from runtime.mqtt_commands import MqttCommands
+from runtime.mqtt_state import RetainedState
 from runtime.outbox import Outbox
+from runtime.telemetry_delivery import TelemetryDelivery
 
 _log = logging.getLogger(__name__)
 _P = ParamSpec("_P")
 
 _TICK_S = 1.0
-_TELEMETRY_EXPIRES_S = 60
+_REPLAY_TICK_S = 0.05
+_LONGEST_SILENCE_S = 30.0
+"""A broker that is there and does not acknowledge alerts for so long gets a new connection."""
+_TELEMETRY_EXPIRES_S = 86_400
+_SHARES = {"alerts": 8, "live": 7, "replayed": 4}
+"""Of what may be unacknowledged: 20 messages with that of the state, which is paho's own limit."""
 
 
 class Publisher:
@@ -44,7 +50,6 @@ class Publisher:
         name: str,
         outbox: Outbox,
         state: State,
-        window: int = 16,
         unheard_retry_s: float = 30.0,
     ) -> None:
         """Prepare the connection; nothing is sent before ``start``.
@@ -54,18 +59,16 @@ class Publisher:
             name: the camera's name, which follows ``mqtt.topic`` in every topic.
             outbox: where alerts wait; it stays the caller's to close, after this publisher.
             state: what ``<topic>/<name>/state`` tells while this publisher is connected.
-            window: how many alerts may be on their way without acknowledgement.
             unheard_retry_s: when to try again an alert that nobody has subscribed to.
 
         Raises:
-            Failure: the password file cannot be read, or the host is no host name.
+            Failure: the password file or a certificate cannot be read, or the host is no host name.
         """
         self._mqtt = mqtt
         self._prefix = f"{mqtt.topic}/{name}"
+        self._alerts = f"{self._prefix}/alerts"
         self._where = f"MQTT broker {mqtt.host}:{mqtt.port}"
         self._outbox = outbox
-        self._state = state
-        self._full_window = window
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._counts: Counter[str] = Counter()
         self._counting = threading.Lock()
@@ -74,6 +77,7 @@ class Publisher:
         self._attempt_failed = False
         self._deadline: float | None = None
         self._problem: str | None = None
+        self._refuses_alerts = False
         client = self._client = client_for(mqtt, self._prefix)
         client.on_connect = self._guarded(self._on_connect)
         client.on_connect_fail = self._guarded(self._on_connect_fail)
@@ -81,13 +85,15 @@ class Publisher:
         client.on_publish = self._guarded(self._on_publish)
         client.on_subscribe = self._guarded(self._on_subscribe)
         client.on_message = self._guarded(self._on_message)
-        self._set_will(client)
         # From here on the sender thread's own:
         self._delivery = AlertDelivery(
-            outbox, self._send_alert, window=window, retry_s=unheard_retry_s
+            outbox, self._send_alert, window=_SHARES["alerts"], retry_s=unheard_retry_s
+        )
+        self._telemetry = TelemetryDelivery(
+            outbox, self._send_telemetry, replay_hz=mqtt.replay_hz, retry_s=unheard_retry_s
         )
         self._commands = MqttCommands(client, mqtt, self._prefix, self._work.put)
-        self._state_packet: int | None = None
+        self._state = RetainedState(client, mqtt, self._prefix, state)
         self._online = False
         self._leaving = False
         self._sender = threading.Thread(target=self._run, name="mqtt-sender", daemon=True)
@@ -102,34 +108,14 @@ class Publisher:
         self._sender.start()
 
     def publish_alert(self, message: AlertMessage) -> None:
-        """Keep an alert on disk, to be delivered as soon as the broker accepts it.
-
-        Where the disk cannot take it, it is sent at once without that safety, and counted as
-        dropped when that is impossible too.
-        """
-        topic, payload = f"{self._prefix}/alerts", message.model_dump_json().encode()
-        try:
-            self._outbox.put(topic, payload)
-        except Failure as failure:
-            _log.error("an alert cannot be kept on disk and is sent without safety: %s", failure)
-            if not self._connected or self._send_alert(topic, payload) is None:
-                self._count("dropped_alerts")
-        else:
-            self._work.put(self._delivery.try_now)
+        """Keep an alert, on disk where that can be written; it goes as soon as the broker accepts it."""
+        self._outbox.put(self._alerts, message.model_dump_json().encode())
+        self._work.put(self._delivery.try_now)
 
     def publish_telemetry(self, message: Telemetry | ModeShape) -> None:
-        """Send telemetry if there is a connection; else drop and count it."""
+        """Send telemetry, or keep it on disk until there is a connection. Returns at once."""
         topic = "shapes" if isinstance(message, ModeShape) else f"telemetry/{message.region}"
-        if self._connected:
-            info = self._client.publish(
-                f"{self._prefix}/{topic}",
-                message.model_dump_json().encode(),
-                qos=0,
-                properties=properties_for(self._mqtt, expires_s=_TELEMETRY_EXPIRES_S),
-            )
-            if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
-                return
-        self._count("dropped_telemetry")
+        self._telemetry.publish(f"{self._prefix}/{topic}", message.model_dump_json().encode())
 
     def serve(self, answer: Answers) -> None:
         """Take commands, and have each answered in the sender's thread; see ``mqtt_commands.py``."""
@@ -141,27 +127,32 @@ class Publisher:
 
     def announce(self, **news: Any) -> None:
         """Replace values of the retained state, for example ``health``."""
-        self._work.put(lambda: self._replace_state(self._state.model_copy(update=news)))
+        self._work.put(lambda: self._replace_state(news))
+
+    @property
+    def outbox_problem(self) -> str | None:
+        """Why alerts are only in memory now, if they are."""
+        return self._outbox.problem
 
     def counts(self) -> DeliveryCounts:
-        """The counters now.
-
-        Raises:
-            Failure: the outbox cannot be read.
-        """
+        """The counters now."""
         kept, counts, last_ack = self._outbox.counts(), self._counts, self._last_ack
         return DeliveryCounts(
             connected=self._connected,
             queued=kept.pending,
+            unsaved=kept.unsaved,
             parked=kept.parked,
+            waiting_telemetry=kept.telemetry,
             acknowledged=counts["acknowledged"],
-            dropped_alerts=counts["dropped_alerts"] + kept.dropped_parked + kept.dropped_pending,
-            dropped_telemetry=counts["dropped_telemetry"],
+            dropped_alerts=kept.dropped_alerts,
+            dropped_telemetry=kept.dropped_telemetry + self._telemetry.dropped,
+            refused_telemetry=self._telemetry.refused,
             dropped_commands=self._commands.dropped,
             reconnects=max(0, counts["connections"] - 1),
             errors=counts["errors"],
             last_ack_age_s=None if last_ack is None else monotonic() - last_ack,
             problem=self._problem,
+            outbox_problem=self._outbox.problem,
         )
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -185,7 +176,7 @@ class Publisher:
             except Exception:
                 _log.exception("%s: a callback failed; alerts may be sent again", self._where)
                 self._count("errors")
-                self._work.put(self._delivery.start_over)
+                self._work.put(self._start_over)
 
         return guarded
 
@@ -203,7 +194,7 @@ class Publisher:
             return
         self._problem = None
         self._attempt_failed = False
-        self._connected = True
+        self._connected = self._telemetry.connected = True
         self._count("connections")
         _log.info("%s: connected", self._where)
         receive_maximum = getattr(properties, "ReceiveMaximum", 65_535)
@@ -224,7 +215,7 @@ class Publisher:
         _properties: Properties | None,
     ) -> None:
         if self._connected:
-            self._connected = False
+            self._connected = self._telemetry.connected = False
             if self._deadline is None:
                 self._tell(f"connection lost: {reason}; connecting again")
             self._work.put(self._go_offline)
@@ -263,36 +254,64 @@ class Publisher:
     def _run(self) -> None:
         next_tick = monotonic() + _TICK_S
         while True:
+            wait_s = max(0.0, next_tick - monotonic())
+            if self._online and self._telemetry.backlog:
+                wait_s = min(wait_s, _REPLAY_TICK_S)
             try:
-                work = self._work.get(timeout=max(0.0, next_tick - monotonic()))
+                work: Callable[[], None] | None = self._work.get(timeout=wait_s)
             except queue.Empty:
-                work = self._revive
-                next_tick = monotonic() + _TICK_S
+                work = None
+            finished = False
             try:
-                work()
-                self._delivery.settle()
-                if self._online:
-                    self._delivery.feed()
+                if monotonic() >= next_tick:
+                    next_tick = monotonic() + _TICK_S
+                    self._tick()
+                if work is not None:
+                    work()
+                self._deliver()
                 finished = self._deadline is not None and self._is_finished()
-            except Failure as failure:  # the outbox; it may work again in a while
-                finished = False
-                self._tell(str(failure))
             except Exception:
-                finished = False
                 _log.exception("%s: delivery failed; alerts may be sent again", self._where)
                 self._count("errors")
-                self._delivery.start_over()
+                self._start_over()
             if finished or (self._deadline is not None and monotonic() >= self._deadline):
                 self._leave()
                 return
 
+    def _deliver(self) -> None:
+        self._delivery.settle()
+        self._telemetry.write()
+        if self._online:
+            self._delivery.feed()
+            if self._telemetry.backlog:
+                self._telemetry.replay()
+
+    def _tick(self) -> None:
+        """Once a second, also where there is no end of work."""
+        self._outbox.save()
+        self._revive()
+        if self._online and self._delivery.silent_s() > _LONGEST_SILENCE_S:
+            self._tell("acknowledges no alerts, though it is there; connecting again")
+            self._delivery.connected()  # the next one has its time
+            self._cut()
+
     def _come_online(self, receive_maximum: int) -> None:
         self._online = True
-        # One place is for the state; a broker cuts off a client that exceeds its maximum.
-        self._delivery.window = max(1, min(self._full_window, receive_maximum - 1))
-        self._delivery.try_now()
+        # A broker cuts off a client that exceeds its maximum.
+        share = {name: max(1, most * receive_maximum // 20) for name, most in _SHARES.items()}
+        if receive_maximum >= 20:
+            share = _SHARES
+        self._delivery.window = share["alerts"]
+        self._telemetry.most_live, self._telemetry.most_replayed = share["live"], share["replayed"]
+        self._outbox.unpark()  # what was refused may be allowed by now
+        self._delivery.connected()
+        self._telemetry.backlog = True
         self._send_state()
         self._commands.subscribe()
+
+    def _start_over(self) -> None:
+        self._delivery.start_over()
+        self._telemetry.start_over()
 
     def _serve(self, answer: Answers) -> None:
         self._commands.serve(answer)
@@ -303,83 +322,93 @@ class Publisher:
         self._online = False
         self._delivery.connection_lost()
 
-    def _replace_state(self, state: State) -> None:
-        self._state = state
-        self._set_will(self._client)
+    def _replace_state(self, news: dict[str, Any]) -> None:
+        self._state.replace(news)
         if self._online:
             self._send_state()
+
+    def _send_state(self) -> None:
+        if self._leaving:  # whatever is still in the queue, nothing says online any more
+            self._state.send_offline()
+        else:
+            self._state.send()
 
     def _begin_to_close(self, deadline: float) -> None:
         self._deadline = deadline
 
     def _take_acknowledgement(self, packet: int, reason: int, text: str) -> None:
-        answer = self._delivery.acknowledged(packet, reason, text)
-        if answer is not Answer.STRANGE or packet == self._state_packet:
-            self._last_ack = monotonic()
-        if packet == self._state_packet:
-            self._state_packet = None
-            if reason >= REFUSED:
-                self._tell(f"refuses {self._prefix}/state: {text}; check its access rules")
-        elif answer is Answer.REFUSED:
-            self._tell(f"refuses {self._prefix}/alerts: {text}; check its access rules")
-        elif answer is Answer.NOBODY_LISTENS:
-            self._tell(f"nobody has subscribed to {self._prefix}/alerts; alerts are kept")
+        refused = f"{text}; check its access rules" if reason >= REFUSED else None
+        if self._telemetry.acknowledged(packet, reason):
+            answer, topic = None, f"{self._prefix}/telemetry"
+        elif self._state.acknowledged(packet):
+            answer, topic = None, self._state.topic
+        else:
+            answer, topic = self._delivery.acknowledged(packet, reason, text), self._alerts
+        if answer is Answer.STRANGE:
+            return
+        self._last_ack = monotonic()
+        if answer is Answer.NOBODY_LISTENS:
+            self._tell(f"nobody has subscribed to {topic}; alerts are kept")
         elif answer is Answer.LATER:
             self._tell(f"asks for patience: {text}; alerts are kept")
+        elif refused is not None:
+            self._refuses_alerts |= answer is Answer.REFUSED
+            self._tell(f"refuses {topic}: {refused}")
         elif answer is Answer.DELIVERED:
             self._count("acknowledged")
             self._problem = None
+            if self._refuses_alerts:  # no longer: its rules have changed
+                self._refuses_alerts = False
+                self._outbox.unpark()
+                self._delivery.go_back()
 
     def _revive(self) -> None:
         """Start paho's network thread again if it has died; this does nothing while it lives."""
         if self._client.loop_start() == MQTTErrorCode.MQTT_ERR_SUCCESS:
             _log.error("%s: the network thread had died and was started again", self._where)
             self._count("errors")
-            # It may have died with half a packet handled: a new connection has a known state.
-            if (connection := self._client.socket()) is not None:
-                connection.close()
+            self._cut()  # it may have died with half a packet handled
 
-    def _send_alert(self, topic: str, payload: bytes) -> int | None:
-        info = self._client.publish(topic, payload, qos=1, properties=properties_for(self._mqtt))
+    def _cut(self) -> None:
+        """End the connection; paho makes a new one, which has a known state."""
+        if (connection := self._client.socket()) is not None:
+            connection.close()
+
+    def _send_telemetry(self, topic: str, payload: bytes, replayed: bool) -> int | None:
+        return self._send(topic, payload, replayed, _TELEMETRY_EXPIRES_S)
+
+    def _send_alert(self, topic: str, payload: bytes, replayed: bool) -> int | None:
+        return self._send(topic, payload, replayed, None)
+
+    def _send(
+        self, topic: str, payload: bytes, replayed: bool, expires_s: int | None
+    ) -> int | None:
+        properties = properties_for(self._mqtt, expires_s=expires_s, replayed=replayed)
+        info = self._client.publish(topic, payload, qos=1, properties=properties)
         # Without a connection, too, paho has the message now, and sends it once there is one.
         return None if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else info.mid
 
-    def _send_state(self) -> None:
-        state = _offline(self._state) if self._leaving else self._state
-        payload = state.model_dump_json().encode()
-        self._state_packet = self._client.publish(
-            f"{self._prefix}/state",
-            payload,
-            qos=1,
-            retain=True,
-            properties=properties_for(self._mqtt),
-        ).mid
-
     def _is_finished(self) -> bool:
         """While closing: whether waiting longer would deliver nothing more."""
-        return (self._attempt_failed and not self._online) or self._delivery.is_idle()
+        unreachable = self._attempt_failed and not self._online
+        return unreachable or (self._delivery.is_idle() and self._telemetry.is_idle())
 
     def _leave(self) -> None:
-        self._leaving = True  # whatever is still in the queue, nothing says online after this
+        self._leaving = True
         enough = monotonic() + 1.0
         try:
             if self._online:
                 self._send_state()
-            while self._online and self._state_packet is not None:
+            while self._online and self._state.unanswered is not None:
                 self._work.get(timeout=max(0.0, enough - monotonic()))()
-            self._delivery.settle()
         except queue.Empty:
             _log.warning("%s: did not acknowledge the farewell", self._where)
-        except Failure as failure:
-            _log.error("%s", failure)
+        self._delivery.settle()
+        self._telemetry.write(at_once=True)
         self._client.disconnect()
         self._client.loop_stop()
 
     # In any thread.
-
-    def _set_will(self, client: Client) -> None:
-        payload = _offline(self._state).model_dump_json().encode()
-        client.will_set(f"{self._prefix}/state", payload, qos=1, retain=True)
 
     def _tell(self, problem: str) -> None:
         """Log a problem when it is a new one: a broker that is down for a week is told once."""
@@ -390,7 +419,3 @@ class Publisher:
     def _count(self, name: str) -> None:
         with self._counting:
             self._counts[name] += 1
-
-
-def _offline(state: State) -> State:
-    return state.model_copy(update={"state": "offline"})

@@ -1,8 +1,29 @@
-"""A password that lies in a file of its own, as systemd's credentials do."""
+"""Secrets that lie in files of their own, as systemd's credentials do."""
 
+import os
 from pathlib import Path
 
 from failure import Failure
+
+_CREDENTIAL = "credential:"
+
+
+def credential(path: Path) -> Path | None:
+    """Where systemd has put ``credential:NAME``; None when ``path`` is an ordinary one.
+
+    Raises Failure when systemd has given no such credential.
+    """
+    if not str(path).startswith(_CREDENTIAL):
+        return None
+    name = str(path).removeprefix(_CREDENTIAL)
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    given = Path(folder) / name if folder and name and "/" not in name else None
+    if given is None or not given.exists():
+        raise Failure(
+            f"{path}: systemd has given no credential of this name; add LoadCredential={name}:FILE to the "
+            "unit, or name the file itself"
+        )
+    return given
 
 
 def password_in(path: Path, key: str) -> str:

@@ -89,7 +89,7 @@ class Snapshot(_Part):
     telemetry: tuple[Telemetry, ...]
     """The newest of each region."""
     delivery: DeliveryCounts | None
-    """None where nothing is published, or the outbox cannot be read."""
+    """None where nothing is published."""
     evidence: EvidenceCounters | None
     evidence_problem: str | None
 
@@ -115,7 +115,7 @@ class Snapshot(_Part):
         if self.delivery is not None:
             parts.append(
                 f"{self.delivery.acknowledged} delivered, {self.delivery.queued} wait, "
-                f"{self.delivery.dropped_telemetry} telemetry dropped"
+                f"{self.delivery.waiting_telemetry} telemetry waits, {self.delivery.dropped_telemetry} dropped"
             )
         if self.evidence is not None:
             parts.append(

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 ANNOUNCE_EVERY_S = 10.0
 """The retained state is not told more often for suppressed alerts; for health it is told at once."""
 
-_News = tuple[tuple[str, ...], str | None, tuple[str, ...], int]
+_News = tuple[dict[str, Any], int]
 Raised = Callable[[AlertMessage], None]
 
 
@@ -53,7 +53,7 @@ class Telling:
         self._unlocked = unlocked
         self._rate_told = {rule.name: False for rule in rules if rule.limit is not None}
         self._rules = rules
-        self._announced: _News = ((), None, (), 0)
+        self._announced: _News = ({}, 0)
         self._announced_s = -ANNOUNCE_EVERY_S
 
     def tell_again(self, messages: Sequence[AlertMessage]) -> None:
@@ -144,20 +144,21 @@ class Telling:
                     log.warning('alert "%s": %s', rule.name, shortfall)
 
     def _announce(self, problems: tuple[str, ...]) -> None:
-        now_s = time.monotonic()
-        lacking = None if self._evidence is None else self._evidence.problem
-        unlocked = self._unlocked()
-        news = (problems, lacking, unlocked, self.suppressed)
-        if self._publisher is None or news == self._announced:
+        if self._publisher is None:
             return
-        if news[:3] != self._announced[:3] or now_s - self._announced_s >= ANNOUNCE_EVERY_S:
+        now_s = time.monotonic()
+        state = {
+            "health": problems,
+            "outbox_problem": self._publisher.outbox_problem,
+            "evidence_problem": None if self._evidence is None else self._evidence.problem,
+            "unlocked": self._unlocked(),
+        }
+        news = (state, self.suppressed)
+        if news == self._announced:
+            return
+        if state != self._announced[0] or now_s - self._announced_s >= ANNOUNCE_EVERY_S:
             self._announced, self._announced_s = news, now_s
-            self._publisher.announce(
-                health=problems,
-                evidence_problem=lacking,
-                unlocked=unlocked,
-                suppressed=self.suppressed,
-            )
+            self._publisher.announce(**state, suppressed=self.suppressed)
 
 
 def _rounded(value: float | None) -> str:

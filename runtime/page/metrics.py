@@ -157,8 +157,13 @@ def _alerts(now: Snapshot) -> Iterator[Metric]:
         yield from _gauge("mqtt_alerts_parked", "Alerts that the broker refused", delivery.parked)
         yield _counter("mqtt_alerts_delivered", "Alerts that were taken", delivery.acknowledged)
         yield _counter("mqtt_alerts_lost", "Alerts that were lost", delivery.dropped_alerts)
+        yield from _gauge("mqtt_alerts_unsaved", "Alerts that are only in memory", delivery.unsaved)
+        yield from _gauge(
+            "mqtt_telemetry_waiting", "Telemetry that waits on the disk", delivery.waiting_telemetry
+        )
+        yield _counter("mqtt_telemetry_refused", "Telemetry refused", delivery.refused_telemetry)
         yield _counter(
-            "mqtt_telemetry_dropped", "Telemetry without connection", delivery.dropped_telemetry
+            "mqtt_telemetry_dropped", "Telemetry without room", delivery.dropped_telemetry
         )
         yield _counter("mqtt_reconnects", "Times that the connection was lost", delivery.reconnects)
     evidence = now.evidence

@@ -77,6 +77,7 @@ class Publisher:
 
     def __init__(self) -> None:
         self._outbox = Outbox(folder / "outbox.sqlite")
+        self.outbox_problem = None
 
     def publish_alert(self, alert: AlertMessage) -> None:
         self._outbox.put("alerts", alert.model_dump_json().encode())

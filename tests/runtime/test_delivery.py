@@ -14,12 +14,14 @@ class Network:
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
+        self.replayed: list[bool] = []
         self.takes_more = True
 
-    def send(self, _topic: str, payload: bytes) -> int | None:
+    def send(self, _topic: str, payload: bytes, replayed: bool) -> int | None:
         if not self.takes_more:
             return None
         self.sent.append(payload)
+        self.replayed.append(replayed)
         return len(self.sent)
 
 
@@ -126,3 +128,34 @@ def test_an_answered_alert_is_not_sent_again_before_the_outbox_knows(
     delivery.feed()
     assert network.sent == [b"a", b"b", b"c"]
     assert not delivery.is_idle()
+
+
+def test_what_waited_for_a_connection_is_marked(
+    delivery: AlertDelivery, network: Network, outbox: Outbox
+) -> None:
+    delivery.window = 9
+    delivery.connected()
+    outbox.put("t", b"d")
+    delivery.feed()
+    assert dict(zip(network.sent, network.replayed, strict=True)) == {
+        b"a": True,
+        b"b": True,
+        b"c": True,
+        b"d": False,
+    }
+
+
+def test_after_going_back_what_was_parked_goes_when_all_answers_are_in(
+    delivery: AlertDelivery, network: Network, outbox: Outbox
+) -> None:
+    delivery.feed()
+    delivery.acknowledged(1, NOT_AUTHORIZED, "Not authorized")
+    delivery.settle()
+    outbox.unpark()
+    delivery.go_back()
+    delivery.feed()
+    assert network.sent == [b"a", b"b"], "one is on its way"
+    delivery.acknowledged(2, SUCCESS, "")
+    delivery.settle()
+    delivery.feed()
+    assert network.sent == [b"a", b"b", b"a", b"c"]

@@ -42,6 +42,10 @@ export function showHealth({ snapshot, not_ready: notReady, watchers, most_watch
     ? "none"
     : `${delivery.problem ?? (delivery.connected ? "connected" : "not connected")}, ${delivery.queued} alerts wait`,
     delivery !== null && !delivery.connected);
+  if (delivery !== null) {
+    row("Outbox", delivery.outbox_problem ?? `${delivery.waiting_telemetry} telemetry waits, ${delivery.parked} parked`,
+      delivery.outbox_problem !== null || delivery.parked > 0);
+  }
   row("Evidence", evidence === null ? "not kept" : snapshot.evidence_problem ?? `${evidence.events} events, ${evidence.incomplete} incomplete`,
     snapshot.evidence_problem !== null);
   row("Disk", `${size(free)} of ${size(whole)} free`);

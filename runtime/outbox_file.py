@@ -1,0 +1,148 @@
+"""The SQLite file behind the outbox: opened, checked, and where it is damaged, read out and replaced."""
+
+import logging
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from failure import Failure
+
+_log = logging.getLogger(__name__)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS outbox (
+    id INTEGER PRIMARY KEY,
+    kind INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    crc INTEGER NOT NULL,  -- of topic and payload: SQLite does not notice noise inside a value
+    parked TEXT  -- why it is not delivered; NULL while it is to be
+);
+CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (kind, id) WHERE parked IS NULL;
+CREATE INDEX IF NOT EXISTS outbox_parked ON outbox (id) WHERE parked IS NOT NULL;
+"""
+_COLUMNS = ("id", "kind", "topic", "payload", "crc", "parked")
+_CACHE_KIB = 2048
+_TRIED_BEYOND_DAMAGE = 10_000
+"""Ids that are looked for one by one behind the first place that cannot be read."""
+
+
+def crc_of(topic: str, payload: bytes) -> int:
+    """The checksum that a row is kept with."""
+    return zlib.crc32(payload, zlib.crc32(topic.encode()))
+
+
+def open_file(path: Path, *, check: bool = True) -> sqlite3.Connection:
+    """The outbox's file, created where it is missing; a damaged one is replaced by what is readable of it.
+
+    ``check`` reads all of the file; without it only what is met later is found to be damaged.
+
+    Raises:
+        sqlite3.OperationalError, OSError: it cannot be opened now: permissions, a full disk.
+        Failure: it is a database of something else.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _opened(path, check=check)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        return _replaced(path, error)
+
+
+def _opened(path: Path, *, check: bool) -> sqlite3.Connection:
+    # check_same_thread: the outbox's lock takes care of that.
+    database = sqlite3.connect(path, check_same_thread=False, timeout=5)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        # FULL: at NORMAL a power cut may undo transactions that had been committed.
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        if check:
+            (result,) = database.execute("PRAGMA quick_check(1)").fetchone()
+            if result != "ok":
+                raise sqlite3.DatabaseError(result)
+        columns = tuple(row[1] for row in database.execute("PRAGMA table_info(outbox)"))
+        tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if columns not in ((), _COLUMNS) or (tables and not columns):
+            raise Failure(
+                f"{path}: is a database, but no outbox of this version; move it away, or give another "
+                "storage.directory"
+            )
+        database.executescript(_SCHEMA)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _replaced(path: Path, damage: sqlite3.DatabaseError) -> sqlite3.Connection:
+    """The damaged file stays in the folder, for somebody to look at."""
+    aside = _move_aside(path)
+    database = _opened(path, check=False)
+    saved = 0
+    with database:
+        for row in _readable(aside):
+            insert = "INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?, ?, ?)"
+            saved += database.execute(insert, row).rowcount
+    _log.error(
+        "%s: the outbox is damaged (%s); it was moved to %s and a new one begun, with the %d messages that "
+        "could be read; others that were in it are not delivered",
+        *(path, " ".join(str(damage).split()), aside, saved),
+    )
+    return database
+
+
+def _readable(path: Path) -> Iterator[tuple[Any, ...]]:
+    """The rows of a damaged file that can be reached from either end, or by themselves."""
+    try:
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    except sqlite3.Error:
+        return
+    with closing(database):
+        newest = 0
+        for row in _until_damage(database, "ORDER BY id"):
+            newest = row[0]
+            yield row
+        yield from _until_damage(database, "ORDER BY id DESC")
+        for number in range(newest + 1, newest + 1 + _TRIED_BEYOND_DAMAGE):
+            yield from _until_damage(database, f"WHERE id = {number}")
+
+
+def _until_damage(database: sqlite3.Connection, which: str) -> Iterator[tuple[Any, ...]]:
+    # Noise can look like a text that is none, or a number too large: errors of other kinds.
+    with suppress(sqlite3.Error, ValueError, OverflowError):
+        for row in database.execute(f"SELECT {', '.join(_COLUMNS)} FROM outbox {which}"):
+            if _is_whole(*row):
+                yield row
+
+
+def _is_whole(number: Any, kind: Any, topic: Any, payload: Any, crc: Any, parked: Any) -> bool:
+    return (
+        isinstance(number, int)
+        and 0 < number < 2**62
+        and isinstance(kind, int)
+        and isinstance(topic, str)
+        and isinstance(payload, bytes)
+        and crc == crc_of(topic, payload)
+        and (parked is None or isinstance(parked, str))
+    )
+
+
+def _move_aside(path: Path) -> Path:
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
+    path.rename(aside)
+    for ending in ("-wal", "-shm"):  # they belong to the damaged file, not to the new one
+        other = path.with_name(path.name + ending)
+        if other.exists():
+            other.rename(aside.with_name(aside.name + ending))
+    return aside
