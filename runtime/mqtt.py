@@ -7,6 +7,8 @@ is promised for alerts is in ``delivery.py``, and for telemetry in ``telemetry_d
 
 import logging
 import queue
+import ssl
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -202,9 +204,16 @@ class Publisher:
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
         self._attempt_failed = True
-        self._tell(
-            "cannot be reached; alerts wait on disk while it is tried again; check mqtt.host"
-        )
+        error = sys.exc_info()[1]  # paho calls this where it handles it
+        if isinstance(error, ssl.SSLCertVerificationError):
+            why = f"its certificate is refused: {error.verify_message}; check mqtt.ca_file and mqtt.host"
+        elif isinstance(error, ssl.SSLError):
+            why = f"does not speak TLS ({error.reason}); check mqtt.port and mqtt.tls"
+        else:
+            # A broker that expects no TLS hangs up at the first words of it.
+            settings = "mqtt.host, mqtt.port, mqtt.tls" if self._mqtt.tls else "mqtt.host"
+            why = f"cannot be reached; check {settings}"
+        self._tell(f"{why}; alerts wait on disk while it is tried again")
 
     def _on_disconnect(
         self,

@@ -38,6 +38,21 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     assert (config.name, config.regions[0].width) == ("bridge", 64)
 
 
+def test_a_credential_is_where_systemd_has_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = GOOD + '[mqtt]\nusername = "a"\npassword_file = "credential:mqtt-password"\n'
+    with pytest.raises(Failure, match="add LoadCredential=mqtt-password:FILE to the unit"):
+        parse(text, tmp_path / "bridge.toml")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    with pytest.raises(Failure, match="no credential of this name"):
+        parse(text, tmp_path / "bridge.toml")
+    (tmp_path / "mqtt-password").write_text("secret")
+    assert parse(text, tmp_path / "bridge.toml").mqtt.password_file == tmp_path / "mqtt-password"
+    with pytest.raises(Failure, match="no credential of this name"):
+        parse(text.replace("mqtt-password", "../x"), tmp_path / "bridge.toml")
+
+
 def test_relative_paths_start_at_the_folder_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
