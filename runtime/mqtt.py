@@ -25,13 +25,15 @@ from runtime.messages import AlertMessage, ModeShape, State, Telemetry
 from runtime.mqtt_client import client_for, connect_properties, properties_for
 from runtime.mqtt_commands import Answer as Answers
 from runtime.mqtt_commands import MqttCommands
+from runtime.mqtt_retained import MqttRetained
 from runtime.outbox import Outbox
+from runtime.stamps import Stamps
 
 _log = logging.getLogger(__name__)
 _P = ParamSpec("_P")
 
 _TICK_S = 1.0
-_TELEMETRY_EXPIRES_S = 60
+TELEMETRY_EXPIRES_S = 60
 
 
 class Publisher:
@@ -65,6 +67,7 @@ class Publisher:
         self._where = f"MQTT broker {mqtt.host}:{mqtt.port}"
         self._outbox = outbox
         self._state = state
+        self._stamps = Stamps()
         self._full_window = window
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._counts: Counter[str] = Counter()
@@ -86,7 +89,8 @@ class Publisher:
         self._delivery = AlertDelivery(
             outbox, self._send_alert, window=window, retry_s=unheard_retry_s
         )
-        self._commands = MqttCommands(client, mqtt, self._prefix, self._work.put)
+        self._commands = MqttCommands(client, mqtt, self._prefix, self._work.put, self._stamps)
+        self._retained = MqttRetained(client, mqtt, self._work.put)
         self._state_packet: int | None = None
         self._online = False
         self._leaving = False
@@ -107,7 +111,7 @@ class Publisher:
         Where the disk cannot take it, it is sent at once without that safety, and counted as
         dropped when that is impossible too.
         """
-        topic, payload = f"{self._prefix}/alerts", message.model_dump_json().encode()
+        topic, payload = f"{self._prefix}/alerts", self._stamps.payload("alerts", message)
         try:
             self._outbox.put(topic, payload)
         except Failure as failure:
@@ -120,12 +124,13 @@ class Publisher:
     def publish_telemetry(self, message: Telemetry | ModeShape) -> None:
         """Send telemetry if there is a connection; else drop and count it."""
         topic = "shapes" if isinstance(message, ModeShape) else f"telemetry/{message.region}"
+        payload = self._stamps.payload(topic, message)  # counted even where it is dropped
         if self._connected:
             info = self._client.publish(
                 f"{self._prefix}/{topic}",
-                message.model_dump_json().encode(),
+                payload,
                 qos=0,
-                properties=properties_for(self._mqtt, expires_s=_TELEMETRY_EXPIRES_S),
+                properties=properties_for(self._mqtt, expires_s=TELEMETRY_EXPIRES_S),
             )
             if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
@@ -138,6 +143,21 @@ class Publisher:
     def tell_controls(self, settings: Magnification) -> None:
         """Publish what is set, retained. Returns at once."""
         self._work.put(lambda: self._commands.tell(settings))
+
+    def keep(self, topic: str, payload: bytes, *, again_on: str | None = None) -> None:
+        """Have the broker keep this JSON on any topic, now and after each connection; empty: nothing.
+
+        With ``again_on``, also whenever that topic says ``online``. Returns at once.
+        """
+        self._work.put(lambda: self._retained.keep(topic, payload, again_on=again_on))
+
+    def publish_picture(self, name: str, jpeg: bytes, *, retain: bool) -> bool:
+        """Send a JPEG to a topic of the camera's; a retained one again after each connection.
+
+        Returns at once; False while the picture before is still on its way.
+        """
+        stamp = self._stamps.for_picture(name) if jpeg else None
+        return self._retained.send_picture(f"{self._prefix}/{name}", jpeg, stamp, retain=retain)
 
     def announce(self, **news: Any) -> None:
         """Replace values of the retained state, for example ``health``."""
@@ -250,13 +270,15 @@ class Publisher:
     ) -> None:
         for reason in reasons:
             if reason.is_failure:
+                topics = " or ".join([self._commands.topic, *self._retained.listens_to])
                 _log.warning(
-                    "%s: refuses commands from %s: %s; check its access rules",
-                    *(self._where, self._commands.topic, reason),
+                    "%s: refuses to tell of %s: %s; check its access rules",
+                    *(self._where, topics, reason),
                 )
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        self._commands.arrived(message)
+        if not self._retained.arrived(message):
+            self._commands.arrived(message)
 
     # In the sender thread.
 
@@ -293,6 +315,7 @@ class Publisher:
         self._delivery.try_now()
         self._send_state()
         self._commands.subscribe()
+        self._retained.tell_all()
 
     def _serve(self, answer: Answers) -> None:
         self._commands.serve(answer)
@@ -346,7 +369,7 @@ class Publisher:
 
     def _send_state(self) -> None:
         state = _offline(self._state) if self._leaving else self._state
-        payload = state.model_dump_json().encode()
+        payload = self._stamps.payload("state", state)
         self._state_packet = self._client.publish(
             f"{self._prefix}/state",
             payload,
@@ -378,7 +401,7 @@ class Publisher:
     # In any thread.
 
     def _set_will(self, client: Client) -> None:
-        payload = _offline(self._state).model_dump_json().encode()
+        payload = self._stamps.will(_offline(self._state))
         client.will_set(f"{self._prefix}/state", payload, qos=1, retain=True)
 
     def _tell(self, problem: str) -> None:
