@@ -27,7 +27,9 @@ def utc_text(unix_s: float) -> str:
 class Part(BaseModel):
     """A part of a message."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
 
 class Stamp(Part):
@@ -52,7 +54,9 @@ class Stamp(Part):
 class Message(BaseModel):
     """What every message has. ``stamp`` is missing only before it is published."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
     schema_version: Literal[1] = 1
     stamp: Stamp | SkipJsonSchema[None] = None
