@@ -243,7 +243,7 @@ def _region(config: Config, region: Region) -> Iterator[tuple[str, Component]]:
     for rule in config.alerts:
         if rule.profile is not None and region.name in config.watched(rule):
             ratio = _Value(rule.name, "", None, shown=True)
-            read = f"value_json.limit_ratios['{rule.name}']"
+            read = f"value_json.limit_ratios.get('{rule.name}')"
             sensor = _sensor(ratio, f"{region.name} Share of the limit of {rule.name}", read)
             yield f"limit-{rule.name}", sensor | telemetry
 
