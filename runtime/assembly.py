@@ -1,9 +1,11 @@
 """Builds a daemon from its configuration: engine, outbox, publisher, and what alerts leave behind."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib.metadata import version
+from typing import TypeVar
 
 from runtime.alert_memory import AlertMemory
 from runtime.camera import is_file
@@ -13,16 +15,23 @@ from runtime.config import Config
 from runtime.daemon import Daemon
 from runtime.engine.choice import engine_for
 from runtime.evidence import EvidenceRecorder
+from runtime.evidence.ring import keepable
+from runtime.home_assistant_memory import announce
+from runtime.last_seen import MOST_BYTES, LastSeen
 from runtime.magnification import Magnifier
 from runtime.messages import State
 from runtime.mqtt import Publisher
 from runtime.outbox import Outbox
 from runtime.page import LivePage, Pictures
 from runtime.suppressed_record import SuppressedRecord
+from runtime.views import Picture, bounded_jpeg
 
 log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 FLUSH_S = 5.0
+WIDEST_EVENT_PX = 1280
+"""Of an event's snapshot over MQTT, which is raw beside magnified."""
 
 
 def magnifier_for(config: Config) -> Magnifier | None:
@@ -58,12 +67,21 @@ def assembled(config: Config, *, clock: Clock | None = None) -> Iterator[Daemon]
             publisher.start()
             stack.callback(publisher.close, FLUSH_S)
         folder = config.storage.folder(config.name)
+        last_seen, snapped = None, _nothing
+        if publisher is not None:
+            announce(config, publisher, folder)
+            if config.mqtt.pictures:
+                last_seen = LastSeen(partial(publisher.publish_picture, "picture", retain=False))
+                snapped = partial(_send_event_picture, publisher)
+            else:  # what an earlier run may have left at the broker
+                publisher.publish_picture("event-picture", b"", retain=True)
         evidence = None
         if config.evidence.enabled:
             evidence = EvidenceRecorder(
                 config,
                 engine=None if magnifier is None else magnifier.description,
                 controls=None if magnifier is None else magnifier.controls,
+                snapped=snapped,
             )
         pictures = Pictures(config.page.watchers) if config.page.enabled else None
         daemon = Daemon(
@@ -71,15 +89,37 @@ def assembled(config: Config, *, clock: Clock | None = None) -> Iterator[Daemon]
             magnifier=magnifier,
             publisher=publisher,
             clock=clock,
-            seen=None if pictures is None else pictures.see,
-            shown=None if pictures is None else pictures.see_magnified,
+            seen=_each(*(one.see for one in (pictures, last_seen) if one is not None)),
+            shown=_each(*(one.see_magnified for one in (pictures, last_seen) if one is not None)),
             # Every play of a file is a history of its own.
             memory=None
             if is_file(config.camera.source)
             else AlertMemory(folder / "alerts.json", config.name),
             record=SuppressedRecord(folder / "suppressed.jsonl"),
             evidence=evidence,
+            snapshot=None if last_seen is None else last_seen.order,
         )
         if pictures is not None:
             stack.callback(LivePage(daemon, config, pictures).close)
         yield daemon
+
+
+def _each(*takers: Callable[[_T], None]) -> Callable[[_T], None] | None:
+    """One that hands on to all of them; None where there are none."""
+    if len(takers) < 2:
+        return takers[0] if takers else None
+
+    def all_of_them(one: _T) -> None:
+        for take in takers:
+            take(one)
+
+    return all_of_them
+
+
+def _send_event_picture(publisher: Publisher, snapshot: Picture) -> None:
+    jpeg = bounded_jpeg(keepable(snapshot, WIDEST_EVENT_PX), MOST_BYTES)
+    publisher.publish_picture("event-picture", jpeg, retain=True)
+
+
+def _nothing(_snapshot: Picture) -> None:
+    """Pictures stay here."""

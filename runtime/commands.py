@@ -4,6 +4,7 @@ Everything heavy is imported inside the commands, so that ``--help`` is quick.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -183,19 +184,21 @@ def schema(
     message: Annotated[
         str,
         typer.Argument(
-            help="config, state, telemetry, shape, alert, suppressed, controls, reply or snapshot."
+            help="config, state, telemetry, shape, alert, controls, reply, command/magnification, "
+            "command/acknowledge, command/snapshot, suppressed or snapshot; asyncapi: all topics."
         ),
     ] = "config",
 ) -> None:
-    """Print the JSON Schema of the configuration or of an MQTT message."""
+    """Print the JSON Schema of the configuration or of an MQTT message, or an AsyncAPI document."""
     from pydantic import BaseModel
 
     from runtime import messages
+    from runtime.asyncapi import asyncapi_document, message_schema
     from runtime.config import Config
     from runtime.snapshot import Snapshot
+    from runtime.topics import TOPICS
 
-    models: dict[str, type[BaseModel]] = {
-        "config": Config,
+    published: dict[str, type[BaseModel]] = {
         "state": messages.State,
         "telemetry": messages.Telemetry,
         "shape": messages.ModeShape,
@@ -205,9 +208,13 @@ def schema(
         "reply": messages.Reply,
         "snapshot": Snapshot,
     }
-    if message not in models:
-        raise Failure(f'"{message}" has no schema; choose from: {", ".join(models)}')
-    typer.echo(json.dumps(models[message].model_json_schema(), indent=2))
+    read = {one.address: one.model for one in TOPICS if one.is_command and one.model is not None}
+    known = {"config": Config.model_json_schema, "asyncapi": asyncapi_document}
+    known |= {name: partial(message_schema, model) for name, model in published.items()}
+    known |= {name: model.model_json_schema for name, model in read.items()}
+    if message not in known:
+        raise Failure(f'"{message}" has no schema; choose from: {", ".join(known)}')
+    typer.echo(json.dumps(known[message](), indent=2))
 
 
 @app.command()

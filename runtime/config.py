@@ -2,7 +2,8 @@
 
 Models only; reading a file and telling its errors with line and mend is in ``config_file.py``. The
 longer tables have files of their own: ``alert_config.py``, ``health_config.py``,
-``mqtt_config.py``, ``recovery_config.py``, ``evidence_config.py``, ``page_config.py``.
+``home_assistant_config.py``, ``mqtt_config.py``, ``recovery_config.py``, ``evidence_config.py``,
+``page_config.py``.
 """
 
 import os
@@ -16,6 +17,7 @@ from runtime.alert_config import Alert as Alert
 from runtime.alert_config import Quantity as Quantity
 from runtime.evidence_config import Evidence as Evidence
 from runtime.health_config import Health as Health
+from runtime.home_assistant_config import HomeAssistant as HomeAssistant
 from runtime.mqtt_config import Mqtt as Mqtt
 from runtime.page_config import Page as Page
 from runtime.recovery_config import Recovery as Recovery
@@ -248,6 +250,7 @@ class Config(Section):
     recovery: Recovery = Recovery()
     evidence: Evidence = Evidence()
     mqtt: Mqtt = Mqtt()
+    home_assistant: HomeAssistant = HomeAssistant()
     storage: Storage = Storage()
     page: Page = Page()
 
@@ -261,6 +264,14 @@ class Config(Section):
     def watched(self, rule: Alert) -> tuple[str, ...]:
         """The regions that a rule watches; without any named, all that are no references."""
         return rule.regions or tuple(one.name for one in self.regions if not one.reference)
+
+    @model_validator(mode="after")
+    def _home_assistant_has_a_broker(self) -> "Config":
+        if self.home_assistant.enabled and not self.mqtt.enabled:
+            raise ValueError(
+                "home_assistant.enabled = true needs a broker; set mqtt.enabled = true, or switch it off"
+            )
+        return self
 
     @model_validator(mode="after")
     def _something_is_measured(self) -> "Config":

@@ -35,7 +35,7 @@ from runtime.measurement import Measured, Measurement
 from runtime.messages import utc_text
 from runtime.mqtt import Publisher
 from runtime.priority import give_way
-from runtime.remote import Remote
+from runtime.remote import Command, Remote
 from runtime.snapshot import Frames, Latencies, Snapshot, Waiting
 from runtime.suppressed_record import SuppressedRecord
 from runtime.telling import Raised, Telling
@@ -85,6 +85,7 @@ class Daemon:
     ``seen`` gets every frame in the capturing thread, ``shown`` everything magnified in the magnifying
     thread, ``raised`` every alert in the measuring thread; none may wait. ``memory`` lets alerts outlive this
     process; ``record`` takes what was not raised; ``evidence`` keeps what was seen and measured around one.
+    ``snapshot`` is the command that sends a picture.
 
     ``controls``, ``told``, ``snapshot``, ``record`` and ``acknowledge`` are for any thread.
     """
@@ -102,6 +103,7 @@ class Daemon:
         record: SuppressedRecord | None = None,
         evidence: EvidenceRecorder | None = None,
         clock: Clock | None = None,
+        snapshot: Command | None = None,
     ) -> None:
         self._clock = clock or Clock()
         self._camera = RecoveringCamera(config.camera, config.recovery, clock=self._clock)
@@ -135,7 +137,8 @@ class Daemon:
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
         if publisher is not None:  # which may have a connection, and commands, by now
-            publisher.serve(Remote(self.controls, self.acknowledge).answer)
+            remote = Remote(self.controls, self.acknowledge, snapshot=snapshot)
+            publisher.serve(remote.answer)
             self.controls.tell(publisher.tell_controls)
 
     def run(self) -> None:

@@ -77,8 +77,10 @@ class Dashboard:
         ]
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        content = json.loads(message.payload)
         kind = message.topic.removeprefix(f"{self._prefix}/").partition("/")[0]
+        if kind not in ("telemetry", "alerts", "state"):
+            return
+        content = json.loads(message.payload)
         if kind == "telemetry":
             self._newest[content["region"]] = content
             best = self._strongest.get(content["region"])
@@ -86,7 +88,7 @@ class Dashboard:
                 self._strongest[content["region"]] = content
         elif kind == "alerts":
             self.alerts.append(content)
-        elif kind == "state":
+        else:
             self._state = content["state"]
             if self._state == "online":
                 self._came_online.set()

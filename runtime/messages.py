@@ -1,10 +1,8 @@
 """What goes over MQTT: one model for each topic. Units are in the names; a missing value is null.
 
-Topics, below ``<topic>/<camera>/``: ``state`` (retained, with a last will), ``telemetry/<region>``
-and ``shapes`` (QoS 1, kept in the outbox while there is no connection), ``alerts`` (QoS 1, never retained,
-kept in the outbox until the broker has accepted them), ``controls`` (retained) and ``reply`` (QoS 0, the
-answer to a ``command/...``). The camera's health goes to ``alerts`` too, with kind ``health``: a camera
-that went blind must reach the same person, with the same promise of delivery, as an alert.
+The topics, with quality of service and what is retained, are in ``topics.py``. The camera's health goes to
+``alerts`` too, with kind ``health``: a camera that went blind must reach the same person, with the same
+promise of delivery, as an alert.
 
 Values in millimetres are null unless the region has a scale. Their errors (``_se_mm``) include the
 scale's; those of RMS and peak displacement are the scale's alone, and what noise adds shows in
@@ -15,10 +13,9 @@ from datetime import datetime, timezone
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.json_schema import SkipJsonSchema
 
 from runtime.config import Rectangle
-
-SCHEMA_VERSION = 1
 
 
 def utc_text(unix_s: float) -> str:
@@ -27,10 +24,42 @@ def utc_text(unix_s: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+class Part(BaseModel):
+    """A part of a message."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_serialization_defaults_required=True
+    )
+
+
+class Stamp(Part):
+    """Who sent a message, as which of its stream, and when it was made. Set when it is published."""
+
+    device: str
+    """The machine: 32 hex digits that stay with its system, the same for all of its cameras."""
+    run_id: str
+    """This run of the daemon. Numbers begin anew with each, and one may be told from the other by it."""
+    number: int | None
+    """Counts the messages of this topic from 1; a gap is a message that was dropped. Null in a last will,
+    which is written at the connection and published when that is lost."""
+    time_utc: str
+    monotonic_s: float
+    """The machine's steady clock, which no one sets; a live camera's ``t_s`` is on the same one."""
+    clock: Literal["synchronised", "unsynchronised", "unknown"]
+    """Whether something keeps this machine's clock right, which ``time_utc`` is from."""
+    clock_error_s: float | None
+    """What that is wrong by at most, as the system knows it."""
+
+
 class Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """What every message has. ``stamp`` is missing only before it is published."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
     schema_version: Literal[1] = 1
+    stamp: Stamp | SkipJsonSchema[None] = None
 
 
 class State(Message):
@@ -52,12 +81,6 @@ class State(Message):
     """Why no evidence of alerts is kept now."""
     unconfirmed: tuple[str, ...] = ()
     """Rules whose profile nobody has confirmed: they show ratios to limits and raise nothing."""
-
-
-class Part(BaseModel):
-    """A part of a message."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Peak(Part):
@@ -254,9 +277,10 @@ class Reply(Message):
     """Why it was refused, and what to send instead."""
 
 
-class SuppressedAlert(Message):
+class SuppressedAlert(Part):
     """One line of ``suppressed.jsonl``: an alert that would have been raised, and why it was not."""
 
+    schema_version: Literal[1] = 1
     kind: Literal["vibration", "missing", "health"]
     rule: str
     region: str | None

@@ -26,8 +26,10 @@ from runtime.messages import AlertMessage, ModeShape, State, Telemetry
 from runtime.mqtt_client import client_for, connect_properties, properties_for
 from runtime.mqtt_commands import Answer as Answers
 from runtime.mqtt_commands import MqttCommands
+from runtime.mqtt_retained import MqttRetained
 from runtime.mqtt_state import RetainedState
 from runtime.outbox import Outbox
+from runtime.stamps import Stamps
 from runtime.telemetry_delivery import TelemetryDelivery
 
 _log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ _TICK_S = 1.0
 _REPLAY_TICK_S = 0.05
 _LONGEST_SILENCE_S = 30.0
 """A broker that is there and does not acknowledge alerts for so long gets a new connection."""
-_TELEMETRY_EXPIRES_S = 86_400
+TELEMETRY_EXPIRES_S = 86_400
 _SHARES = {"alerts": 8, "live": 7, "replayed": 4}
 """Of what may be unacknowledged: 20 messages with that of the state, which is paho's own limit."""
 
@@ -71,6 +73,7 @@ class Publisher:
         self._alerts = f"{self._prefix}/alerts"
         self._where = f"MQTT broker {mqtt.host}:{mqtt.port}"
         self._outbox = outbox
+        self._stamps = Stamps()
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._counts: Counter[str] = Counter()
         self._counting = threading.Lock()
@@ -94,8 +97,9 @@ class Publisher:
         self._telemetry = TelemetryDelivery(
             outbox, self._send_telemetry, replay_hz=mqtt.replay_hz, retry_s=unheard_retry_s
         )
-        self._commands = MqttCommands(client, mqtt, self._prefix, self._work.put)
-        self._state = RetainedState(client, mqtt, self._prefix, state)
+        self._commands = MqttCommands(client, mqtt, self._prefix, self._work.put, self._stamps)
+        self._retained = MqttRetained(client, mqtt, self._work.put)
+        self._state = RetainedState(client, mqtt, self._prefix, state, self._stamps)
         self._online = False
         self._leaving = False
         self._sender = threading.Thread(target=self._run, name="mqtt-sender", daemon=True)
@@ -111,13 +115,13 @@ class Publisher:
 
     def publish_alert(self, message: AlertMessage) -> None:
         """Keep an alert, on disk where that can be written; it goes as soon as the broker accepts it."""
-        self._outbox.put(self._alerts, message.model_dump_json().encode())
+        self._outbox.put(self._alerts, self._stamps.payload("alerts", message))
         self._work.put(self._delivery.try_now)
 
     def publish_telemetry(self, message: Telemetry | ModeShape) -> None:
         """Send telemetry, or keep it on disk until there is a connection. Returns at once."""
         topic = "shapes" if isinstance(message, ModeShape) else f"telemetry/{message.region}"
-        self._telemetry.publish(f"{self._prefix}/{topic}", message.model_dump_json().encode())
+        self._telemetry.publish(f"{self._prefix}/{topic}", self._stamps.payload(topic, message))
 
     def serve(self, answer: Answers) -> None:
         """Take commands, and have each answered in the sender's thread; see ``mqtt_commands.py``."""
@@ -126,6 +130,21 @@ class Publisher:
     def tell_controls(self, settings: Magnification) -> None:
         """Publish what is set, retained. Returns at once."""
         self._work.put(lambda: self._commands.tell(settings))
+
+    def keep(self, topic: str, payload: bytes, *, again_on: str | None = None) -> None:
+        """Have the broker keep this JSON on any topic, now and after each connection; empty: nothing.
+
+        With ``again_on``, also whenever that topic says ``online``. Returns at once.
+        """
+        self._work.put(lambda: self._retained.keep(topic, payload, again_on=again_on))
+
+    def publish_picture(self, name: str, jpeg: bytes, *, retain: bool) -> bool:
+        """Send a JPEG to a topic of the camera's; a retained one again after each connection.
+
+        Returns at once; False while the picture before is still on its way.
+        """
+        stamp = self._stamps.for_picture(name) if jpeg else None
+        return self._retained.send_picture(f"{self._prefix}/{name}", jpeg, stamp, retain=retain)
 
     def announce(self, **news: Any) -> None:
         """Replace values of the retained state, for example ``health``."""
@@ -250,13 +269,15 @@ class Publisher:
     ) -> None:
         for reason in reasons:
             if reason.is_failure:
+                topics = " or ".join([self._commands.topic, *self._retained.listens_to])
                 _log.warning(
-                    "%s: refuses commands from %s: %s; check its access rules",
-                    *(self._where, self._commands.topic, reason),
+                    "%s: refuses to tell of %s: %s; check its access rules",
+                    *(self._where, topics, reason),
                 )
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        self._commands.arrived(message)
+        if not self._retained.arrived(message):
+            self._commands.arrived(message)
 
     # In the sender thread.
 
@@ -317,6 +338,7 @@ class Publisher:
         self._telemetry.backlog = True
         self._send_state()
         self._commands.subscribe()
+        self._retained.tell_all()
 
     def _start_over(self) -> None:
         self._delivery.start_over()
@@ -384,7 +406,7 @@ class Publisher:
             connection.close()
 
     def _send_telemetry(self, topic: str, payload: bytes, replayed: bool) -> int | None:
-        return self._send(topic, payload, replayed, _TELEMETRY_EXPIRES_S)
+        return self._send(topic, payload, replayed, TELEMETRY_EXPIRES_S)
 
     def _send_alert(self, topic: str, payload: bytes, replayed: bool) -> int | None:
         return self._send(topic, payload, replayed, None)

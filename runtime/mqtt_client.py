@@ -17,6 +17,11 @@ MOST_TAKEN_BYTES = 65_536
 _PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 
+def client_id_for(prefix: str) -> str:
+    """Who the broker knows a camera's daemon as."""
+    return f"tremorscope-{prefix.replace('/', '-')}"
+
+
 def client_for(mqtt: Mqtt, prefix: str) -> Client:
     """A client that is not connected yet; ``prefix`` is what all of its topics begin with.
 
@@ -29,7 +34,7 @@ def client_for(mqtt: Mqtt, prefix: str) -> Client:
         raise Failure(f'mqtt.host = "{mqtt.host}": is not a host name; correct it') from None
     client = Client(
         CallbackAPIVersion.VERSION2,
-        client_id=f"tremorscope-{prefix.replace('/', '-')}",
+        client_id=client_id_for(prefix),
         protocol=_PROTOCOLS[mqtt.protocol],
     )
     if mqtt.username is not None:
@@ -88,13 +93,18 @@ def properties_for(
     *,
     expires_s: int | None = None,
     correlation: bytes | None = None,
+    picture_stamp: str | None = None,
     replayed: bool = False,
 ) -> Properties | None:
-    """Of a message; None where the protocol has none. ``replayed`` marks what had to wait for a connection."""
+    """Of a message, which is JSON, or a JPEG where it has a ``picture_stamp``; None where the protocol has
+    none. ``replayed`` marks what had to wait for a connection."""
     if mqtt.protocol != "5":
         return None
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
     properties.ContentType = "application/json"
+    if picture_stamp is not None:
+        properties.ContentType = "image/jpeg"
+        properties.UserProperty = [("stamp", picture_stamp)]
     if expires_s is not None:
         properties.MessageExpiryInterval = expires_s
     if replayed:

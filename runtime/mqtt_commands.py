@@ -18,6 +18,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from runtime.config import Magnification, Mqtt
 from runtime.messages import Present, Reply
 from runtime.mqtt_client import properties_for
+from runtime.stamps import Stamps
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +33,19 @@ class MqttCommands:
     """The commands of one client. ``arrived`` is for the network thread, the rest for the sender's."""
 
     def __init__(
-        self, client: Client, mqtt: Mqtt, prefix: str, work: Callable[[Callable[[], None]], None]
+        self,
+        client: Client,
+        mqtt: Mqtt,
+        prefix: str,
+        work: Callable[[Callable[[], None]], None],
+        stamps: Stamps,
     ) -> None:
         """``work`` hands something to do to the sender's thread."""
         self.topic = f"{prefix}/command/+"
         self.dropped = 0
         """Commands that came while MOST_WAITING waited."""
         self._client, self._mqtt, self._prefix, self._work = client, mqtt, prefix, work
+        self._stamps = stamps
         self._answer: Answer | None = None
         self._settings: Magnification | None = None
         self._waiting = threading.Semaphore(MOST_WAITING)
@@ -90,7 +97,7 @@ class MqttCommands:
         topic, correlation = self._reply_to(message.properties)
         self._client.publish(
             topic,
-            reply.model_dump_json().encode(),
+            self._stamps.payload("reply", reply),
             qos=0,
             properties=properties_for(self._mqtt, correlation=correlation),
         )
@@ -111,7 +118,7 @@ class MqttCommands:
         told = Present(**settings.model_dump(include=set(Present.model_fields)))
         self._client.publish(
             f"{self._prefix}/controls",
-            told.model_dump_json().encode(),
+            self._stamps.payload("controls", told),
             qos=0,
             retain=True,
             properties=properties_for(self._mqtt),

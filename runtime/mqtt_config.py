@@ -53,6 +53,13 @@ class Mqtt(Section):
         description="Lower it for a slow line; alerts and new telemetry do not wait for these.",
     )
 
+    pictures: bool = Field(
+        False,
+        title="Send pictures, at most 200 kB each",
+        description="The snapshot of the last alert, which the broker keeps, and whatever "
+        "command/snapshot orders. Otherwise no picture leaves the device over MQTT.",
+    )
+
     @property
     def is_local(self) -> bool:
         """Whether nothing leaves this machine."""

@@ -7,16 +7,20 @@ from paho.mqtt.client import Client
 from runtime.config import Mqtt
 from runtime.messages import State
 from runtime.mqtt_client import properties_for
+from runtime.stamps import Stamps
 
 
 class RetainedState:
     """What ``<topic>/<camera>/state`` tells. For one thread; nothing is sent before ``send``."""
 
-    def __init__(self, client: Client, mqtt: Mqtt, prefix: str, state: State) -> None:
+    def __init__(
+        self, client: Client, mqtt: Mqtt, prefix: str, state: State, stamps: Stamps
+    ) -> None:
         self.topic = f"{prefix}/state"
         self.unanswered: int | None = None
         """Packet id of the newest one while the broker has not acknowledged it."""
         self._client, self._mqtt, self._state = client, mqtt, state
+        self._stamps = stamps
         self._set_will()
 
     def replace(self, news: dict[str, Any]) -> None:
@@ -42,14 +46,14 @@ class RetainedState:
     def _publish(self, state: State) -> None:
         self.unanswered = self._client.publish(
             self.topic,
-            state.model_dump_json().encode(),
+            self._stamps.payload("state", state),
             qos=1,
             retain=True,
             properties=properties_for(self._mqtt),
         ).mid
 
     def _set_will(self) -> None:
-        payload = self._offline().model_dump_json().encode()
+        payload = self._stamps.will(self._offline())
         self._client.will_set(self.topic, payload, qos=1, retain=True)
 
     def _offline(self) -> State:

@@ -16,15 +16,26 @@ MOST_BYTES = 4096
 """A longer command is refused unread."""
 _MOST_MARKS = 64  # of a request_id
 
+Command = Callable[[Mapping[str, Any]], object]
+"""Raises Failure for values that cannot be, and has no effect then."""
+
 
 class Remote:
     """Carries out commands. Whatever comes gets one reply, and only what was accepted has an effect."""
 
-    def __init__(self, controls: Controls, acknowledge: Callable[[str], None]) -> None:
-        """``acknowledge`` raises Failure for an alert that is not open."""
-        self._commands: dict[str, Callable[[Mapping[str, Any]], object]] = {
+    def __init__(
+        self,
+        controls: Controls,
+        acknowledge: Callable[[str], None],
+        *,
+        snapshot: Command | None = None,
+    ) -> None:
+        """``acknowledge`` raises Failure for an alert that is not open; ``snapshot`` sends a picture, None:
+        pictures stay here."""
+        self._commands: dict[str, Command] = {
             "magnification": controls.change,
             "acknowledge": lambda values: acknowledge(_event_id(values)),
+            "snapshot": _no_pictures if snapshot is None else snapshot,
         }
 
     def answer(self, name: str, payload: bytes) -> Reply:
@@ -67,3 +78,7 @@ def _event_id(values: Mapping[str, Any]) -> str:
     if set(values) != {"event_id"} or not isinstance(values["event_id"], str):
         raise Failure('send the alert\'s event_id and nothing else, as {"event_id": "..."}')
     return str(values["event_id"])
+
+
+def _no_pictures(_values: Mapping[str, Any]) -> None:
+    raise Failure("pictures are not sent; set mqtt.pictures = true in the configuration")

@@ -136,6 +136,8 @@ def test_another_missing_package_is_a_defect(monkeypatch: pytest.MonkeyPatch) ->
         ("controls", "area"),
         ("reply", "accepted"),
         ("snapshot", "latencies"),
+        ("command/magnification", "gain"),
+        ("command/snapshot", "view"),
     ],
 )
 def test_schema_prints_a_json_schema(
@@ -154,8 +156,9 @@ def test_schema_prints_a_json_schema(
 
 def test_an_unknown_schema_is_told_with_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert called(monkeypatch, "schema", "weather") == (
-        'tremorscope: "weather" has no schema; choose from: config, state, telemetry, shape, alert, '
-        "suppressed, controls, reply, snapshot"
+        'tremorscope: "weather" has no schema; choose from: config, asyncapi, state, telemetry, shape, '
+        "alert, suppressed, controls, reply, snapshot, command/magnification, command/acknowledge, "
+        "command/snapshot"
     )
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from failure import Failure
 from runtime.camera.pipelines import shown as without_password
-from runtime.clips import magnified_label, side_by_side
+from runtime.clips import Picture, magnified_label, side_by_side
 from runtime.config import Config
 from runtime.controls import Controls
 from runtime.evidence.clip import Raised
@@ -40,6 +40,10 @@ CLOCK_WENT_BACK = "the camera's clock went back, so what came after it is not ke
 ENDED = "the daemon ended before this was complete"
 
 
+Snapped = Callable[[Picture], object]
+"""Takes a picture (height, width, 3) and does not keep the thread for long."""
+
+
 @dataclass(slots=True)
 class EvidenceCounters:
     """Since the start."""
@@ -65,15 +69,17 @@ class EventKeeper:
         engine: str | None = None,
         controls: Controls | None = None,
         lost_pictures: Callable[[], int] = lambda: 0,
+        snapped: Snapped = lambda _picture: None,
     ) -> None:
         """``engine`` magnifies as ``controls`` say, None: nothing does. ``lost_pictures``: how many
-        never came into the ring."""
+        never came into the ring. ``snapped`` gets the snapshot of each event."""
         self.counters = EvidenceCounters()
         self.problem: str | None = None
         self.root = config.evidence_folder
         self._config, self._engine = config, engine
         self._controls = controls or Controls(config.magnification)
         self._pictures, self._lost_pictures = pictures, lost_pictures
+        self._snapped = snapped
         self._samples = SampleRing()
         self._scales = {region.name: scale_of(region) for region in config.regions}
         hold_s = max((rule.raise_after_s for rule in config.alerts), default=0.0)
@@ -232,6 +238,7 @@ class EventKeeper:
         picture = side_by_side(
             raw[0], magnified, self._config.regions, magnified_label(gain), set(message.regions)
         )
+        self._snapped(picture)  # even where the disk refuses
         folder.write_snapshot(picture)
 
     def _finish(self, group: Group) -> None:
@@ -306,7 +313,7 @@ class EventKeeper:
         return next((rule.regions for rule in rules if rule.name == message.rule), ()) or every
 
     def _new_file(self, message: AlertMessage) -> EventFile:
-        config = self._config.model_dump(mode="json", exclude={"mqtt", "page"})
+        config = self._config.model_dump(mode="json", exclude={"mqtt", "home_assistant", "page"})
         config["magnification"] = self._controls.settings.model_dump(mode="json")
         config["camera"]["source"] = without_password(config["camera"]["source"])
         scales = {

@@ -15,7 +15,7 @@ from runtime.config import Config
 from runtime.controls import Controls
 from runtime.displacement import Displacement
 from runtime.evidence.inbox import Inbox, Sampled, Shot
-from runtime.evidence.keeper import ENDED, EventKeeper, EvidenceCounters
+from runtime.evidence.keeper import ENDED, EventKeeper, EvidenceCounters, Snapped
 from runtime.evidence.ring import Kind, PictureRing
 from runtime.frame import Frame
 from runtime.magnification import Magnified
@@ -36,9 +36,15 @@ class EvidenceRecorder:
     """
 
     def __init__(
-        self, config: Config, *, engine: str | None = None, controls: Controls | None = None
+        self,
+        config: Config,
+        *,
+        engine: str | None = None,
+        controls: Controls | None = None,
+        snapped: Snapped = lambda _picture: None,
     ) -> None:
-        """``engine`` is what magnifies, None where nothing does; ``controls`` are its settings."""
+        """``engine`` is what magnifies, None where nothing does; ``controls`` are its settings; ``snapped``
+        gets the snapshot of each alert."""
         self.pictures, self.events = Inbox(), Inbox()
         """What waits for each of the two threads, and what of it was lost."""
         self._ring = PictureRing(round(config.evidence.memory_mb * 1e6))
@@ -48,6 +54,7 @@ class EvidenceRecorder:
             engine=engine,
             controls=controls,
             lost_pictures=lambda: self.pictures.lost[Shot],
+            snapped=snapped,
         )
         self._rate_hz = config.evidence.clip_rate_hz
         # Files that are played as fast as possible have times of their own.

@@ -22,13 +22,14 @@ from runtime.displacement.meter import LEARNING
 from runtime.page.alert_list import AlertList, Listed
 from runtime.page.guard import Guard
 from runtime.page.metrics import disk_of, registry_of
-from runtime.page.pictures import VIEWS, Pictures
+from runtime.page.pictures import Pictures
 from runtime.page.stream import Pages, PictureStream
 from runtime.page.traces import QUANTITIES, trace_of
 from runtime.region_scale import scale_of
 from runtime.remote import MOST_BYTES, Remote
 from runtime.snapshot import Snapshot
 from runtime.vibration.window import Record
+from runtime.views import VIEWS
 
 STATIC = Path(__file__).parent / "static"
 STALE_S = 2.0

@@ -4,20 +4,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, get_args
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from failure import Failure
-from runtime.evidence.ring import keepable
 from runtime.frame import Frame
 from runtime.magnification import Magnified
+from runtime.views import VIEWS, View, jpeg, seen
 
-View = Literal["magnified", "raw", "beside", "below"]
-"""``beside`` is raw and magnified next to each other, ``below`` one above the other, for a narrow screen."""
-VIEWS: tuple[View, ...] = get_args(View)
 QUALITY = 80
 
 
@@ -93,24 +85,8 @@ class Pictures:
         with self._encoding[view]:
             done = self._done.get(view)
             if done is None or done.index != frame.index:
-                done = Encoded(
-                    frame.index, frame.t_capture_ns, _jpeg(_seen(view, frame, magnified))
-                )
+                picture = seen(view, frame, magnified)
+                done = Encoded(frame.index, frame.t_capture_ns, jpeg(picture, QUALITY))
                 self._done[view] = done
                 self.encoded_pictures += 1
             return done
-
-
-def _seen(view: View, frame: Frame, magnified: Magnified | None) -> NDArray[np.uint8]:
-    if view == "raw" or magnified is None:
-        return keepable(frame.image)
-    shown = keepable(magnified.picture)
-    if view == "magnified":
-        return shown
-    both = (keepable(frame.image), shown)
-    return np.hstack(both) if view == "beside" else np.vstack(both)
-
-
-def _jpeg(picture: NDArray[np.uint8]) -> bytes:
-    _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return jpeg.tobytes()

@@ -8,7 +8,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from failure import Failure
-from runtime.page.pictures import Pictures, View
+from runtime.page.pictures import Pictures
+from runtime.views import View
 
 PICTURES_HZ = 15.0
 """More would cost the board more than it tells the eye."""

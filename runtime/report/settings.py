@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from runtime.config import Config
 
-NO_PART = ("mqtt", "storage", "evidence")
+NO_PART = ("mqtt", "home_assistant", "storage", "evidence")
 """Tables that play no part in a replay."""
 
 

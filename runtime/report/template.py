@@ -76,7 +76,8 @@ $scales
 <h2>The video</h2>
 $video
 <h2>Settings</h2>
-<p>What differs from the default is bold. The tables mqtt, storage and evidence play no part here.</p>
+<p>What differs from the default is bold. The tables
+mqtt, home_assistant, storage and evidence play no part here.</p>
 <div class="settings">$settings</div>
 </body></html>
 """

@@ -17,8 +17,8 @@ from runtime.frame import Frame
 from runtime.magnification import Magnified
 from runtime.page import Pictures
 from runtime.page import stream as stream_module
-from runtime.page.pictures import View
 from runtime.page.stream import Pages, PictureStream
+from runtime.views import View
 
 
 def frame(index: int, grey: int = 90, width: int = 64) -> Frame:
@@ -217,7 +217,7 @@ def test_handing_over_never_waits_for_an_encoder(monkeypatch: pytest.MonkeyPatch
         assert goes_on.wait(10), "the camera waits for the encoder"
         return b"jpeg"
 
-    monkeypatch.setattr("runtime.page.pictures._jpeg", slow)
+    monkeypatch.setattr("runtime.page.pictures.jpeg", slow)
     with pictures.watching():
         pictures.see(frame(0))
         encoder = threading.Thread(target=pictures.encoded, args=("raw", None))
