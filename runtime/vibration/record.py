@@ -70,7 +70,7 @@ def line_of(values: Floats) -> Floats:
 @lru_cache(maxsize=8)
 def _places(count: int) -> tuple[Floats, float]:
     """Evenly spaced places about zero, and the sum of their squares."""
-    place: Floats = np.arange(count) - (count - 1) / 2
+    place: Floats = np.arange(count, dtype=np.float64) - (count - 1) / 2
     place.flags.writeable = False
     return place, float(place @ place)
 

@@ -44,7 +44,10 @@ class RateWatch:
             return False
         self._steps_ns.append(t_ns - last_ns)
         middle_ns = float(median(self._steps_ns))
-        if len(self._steps_ns) < _WATCHED_STEPS or max(self._steps_ns) > LONGEST_GAP_STEPS * middle_ns:
+        if (
+            len(self._steps_ns) < _WATCHED_STEPS
+            or max(self._steps_ns) > LONGEST_GAP_STEPS * middle_ns
+        ):
             return False
         now = (middle_ns, sum(self._steps_ns) / len(self._steps_ns))
         if self._usual is None:

@@ -29,6 +29,7 @@ _FEWEST_PARTS, _MOST_PARTS = 4, 16  # of the record, whose phases tell whether a
 _WANDERS = 3.0  # times the phases' expected variance: a sinusoid in white noise hardly reaches it
 _RIDGE = 1e-13  # of a normal equation's diagonal
 _LEAST_PX = 1e-9  # of a record that a frozen camera leaves, where only rounding is left to find
+_ARRIVED = 1e-6  # resolvable frequencies that a step must go for another one to be worth it
 _STEPS, _LAST_STEPS = 1, 3  # of Gauss and Newton, after each further tone and at the end
 
 
@@ -284,6 +285,8 @@ def _fitted(
         change = _solved(np.concatenate([linear, slope]), residual)[-count:]
         change = change / (2 * np.pi * length_s)
         tones_hz = tones_hz + np.clip(change, -0.25 / length_s, 0.25 / length_s)
+        if np.abs(change).max() * length_s < _ARRIVED:
+            break  # the amplitudes would change by the square of that
     waves = along[:, None] * cosine + across[:, None] * sine
     return _Fitted(tones_hz, np.hypot(along, across), waves, residual, turns)
 
@@ -323,7 +326,9 @@ def _highest_peak(
     everywhere = record.median_of(bins)
     threshold = _threshold(len(bins), false_alarm)
     inner = power[1:-1]
-    peaks = (inner > power[:-2]) & (inner > power[2:]) & (inner > threshold * everywhere / np.log(2))
+    peaks = (
+        (inner > power[:-2]) & (inner > power[2:]) & (inner > threshold * everywhere / np.log(2))
+    )
     peaks[: max(lowest - 1, 0)] = False
     candidates = np.flatnonzero(peaks) + 1
     if not candidates.size:
