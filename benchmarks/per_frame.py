@@ -264,11 +264,12 @@ def _source() -> tuple[_Film, bool]:
         from gi.repository import Gst
     except (ImportError, ValueError):
         return _Film(lambda number: pictures[number].copy()), False
-    from runtime.camera.gst_buffer import bytes_of
+    from runtime.camera.gst_buffer import Memory, bytes_of
 
     Gst.init(None)
     buffers = [Gst.Buffer.new_wrapped(picture.tobytes()) for picture in pictures]
-    return _Film(lambda number: bytes_of(buffers[number])), True
+    memory = Memory()
+    return _Film(lambda number: bytes_of(buffers[number], memory)), True
 
 
 @contextmanager

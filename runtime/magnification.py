@@ -9,8 +9,7 @@ import cmath
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,23 +59,28 @@ def _response(follow: Follow, frequency_hz: float, step_s: float) -> complex:
     return fast / (1 - (1 - fast) * delay) - slow * delay / (1 - (1 - slow) * delay)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Magnified:
     """A frame, the part of it that went through the network, and with what settings it did."""
 
     frame: Frame
     part: NDArray[np.uint8]
     settings: Magnification
+    _whole: list[NDArray[np.uint8]] = field(default_factory=list, init=False, repr=False)
 
-    @cached_property
+    @property
     def picture(self) -> NDArray[np.uint8]:
         """As large as the frame. Only where an area is set it is put together, when it is asked for."""
         area = self.settings.area
         if area is None:
             return self.part
-        whole = self.frame.image.copy()
-        _part(whole, area)[...] = self.part
-        return whole
+        if not self._whole:
+            # Two threads that ask at once may both make it, which costs less than a lock that all wait for:
+            # a cached_property of Python 3.10 and 3.11 has one for all frames.
+            whole = self.frame.image.copy()
+            _part(whole, area)[...] = self.part
+            self._whole.append(whole)
+        return self._whole[0]
 
 
 class Magnifier:

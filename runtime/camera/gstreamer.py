@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failure import Failure
-from runtime.camera.gst_buffer import bytes_of
+from runtime.camera.gst_buffer import Memory, bytes_of
 from runtime.camera.locks import NETWORK_CAMERA, Locks, hold_argus
 from runtime.camera.pipelines import CAMERA, how_to_get, pipeline_text, shown
 from runtime.camera.problem import CannotWork
@@ -66,6 +66,7 @@ class GStreamerSource(BaseSource):
         self._pipeline = self._parse(pipeline_for(camera, self._gst))
         self._sink = self._find_sink()
         self._first_ns: int | None = None
+        self._memory = Memory()
         if camera.source.startswith("/dev/"):
             hold(camera.source, camera, settled=False)
         try:
@@ -220,7 +221,7 @@ class GStreamerSource(BaseSource):
         stride, offset = info.stride[0], info.offset[0]
         if meta is not None:  # the buffer's own layout, where it differs from the caps' default
             stride, offset = meta.stride[0], meta.offset[0]
-        pixels = bytes_of(buffer)
+        pixels = bytes_of(buffer, self._memory)
         end = offset + stride * (info.height - 1) + 3 * info.width
         if len(pixels) < end:  # what lies behind it is not this picture's
             raise Failure(

@@ -13,3 +13,7 @@ class Frozen(Failure):
 
 class Resized(Failure):
     """Frames come, but of another size than the regions are for."""
+
+
+class Hangs(Failure):
+    """A call into the camera's driver does not come back."""

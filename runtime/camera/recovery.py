@@ -2,6 +2,10 @@
 
 A camera is opened again when it says that it failed, when no usable frame has come for a while, and
 when its picture is frozen. Opening always builds everything anew: nothing of what has failed is kept.
+
+A driver may hang while a camera is opened or closed. Both are done in threads of their own, so that whoever
+waits can climb on: the next attempt waits for the call that hangs, and begins no other beside it, which would
+hang as well. A call that hangs for longer than HUNG_S ends the daemon, because only a new process is rid of it.
 """
 
 import logging
@@ -9,13 +13,18 @@ import os
 import threading
 import time
 from collections.abc import Generator
+from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError
+from concurrent.futures import wait as wait_for
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from failure import Failure
 from runtime.camera import is_file, open_source
+from runtime.camera.driver_call import driver_call
 from runtime.camera.ladder import Ladder
 from runtime.camera.pipelines import shown
-from runtime.camera.problem import CannotWork, Resized
+from runtime.camera.problem import CannotWork, Hangs, Resized
 from runtime.camera.source import Source
 from runtime.camera.watch import CameraCounters, FrameWatch
 from runtime.config import Camera
@@ -28,6 +37,8 @@ ARGUS_REQUEST = "restart-argus"
 """File in the service's runtime folder whose change asks for a restart of nvargus-daemon."""
 LOCK_AFTER_NS = 2_000_000_000
 """What the camera sets by itself (exposure, gain, ...) has settled then, and is locked."""
+HUNG_S = 600.0
+"""A driver that has not come back from one call for so long does not come back any more."""
 
 NEVER_NS = 2**63 - 1
 
@@ -66,6 +77,10 @@ class RecoveringCamera:
             size=camera.size,
         )
         self._stopping = threading.Event()
+        self._stopped: Future[None] = Future()  # wakes whoever waits for a driver
+        self._opening: Future[Source] | None = None
+        self._closing: Future[None] | None = None
+        self._called_s = 0.0
         self._source: Source | None = None
         self._good_s = 0.0
         self._lock_at_ns: int | None = None
@@ -91,35 +106,98 @@ class RecoveringCamera:
     def stop(self) -> None:
         """End soon."""
         self._stopping.set()
+        with suppress(InvalidStateError):  # it was stopped before
+            self._stopped.set_result(None)
         source = self._source
         if source is not None:
             source.close()
 
     def _opened(self) -> Generator[Frame, None, None]:
         """The frames of one opening of the camera."""
-        limits, counters = self._recovery, self.counters
+        counters = self.counters
         left_out = counters.not_advancing
-        with open_source(
-            self._camera, timeout_s=limits.silent_s, first_timeout_s=limits.first_frame_s
-        ) as source:
-            self._source = source
+        source = self._open()
+        if source is None:
+            return
+        self._source = source
+        try:
             if self._stopping.is_set():  # while it was opened
                 return
             log.info("%s: opened", source.description)
             self._watch.opened()
             self._good_s, self._lock_at_ns = self._clock.now_s(), None
-            try:
-                for frame in source.frames():
-                    if self._stopping.is_set():
-                        return
-                    counters.not_advancing = left_out + source.dropped
-                    if not source.live:
-                        yield frame
-                    elif (seen := self._seen(frame)) is not None:
-                        self._lock_once_settled(source, frame.t_capture_ns)
-                        yield seen
-            finally:
+            for frame in source.frames():
+                if self._stopping.is_set():
+                    return
                 counters.not_advancing = left_out + source.dropped
+                if not source.live:
+                    yield frame
+                elif (seen := self._seen(frame)) is not None:
+                    self._lock_once_settled(source, frame.t_capture_ns)
+                    yield seen
+        finally:
+            counters.not_advancing = left_out + source.dropped
+            self._source = None
+            self._close(source)
+
+    def _open(self) -> Source | None:
+        """The opened camera; None when it was stopped meanwhile. Raises Failure, and Hangs when it is time."""
+        if self._closing is not None:
+            if not self._has_come_back(self._closing, "closing"):
+                return None
+            self._closing.result()
+            self._closing = None
+        if self._opening is None:
+            self._called_s = self._clock.now_s()
+            self._opening = driver_call(self._call_open)
+        try:
+            if self._has_come_back(self._opening, "opening"):
+                return self._opening.result()
+        except Hangs:
+            raise
+        except BaseException:
+            self._opening = None
+            raise
+        log.error("%s: its driver still opens the camera; ending without it", self._watch.name)
+        self._opening.add_done_callback(_closed)  # whenever that will be
+        return None
+
+    def _call_open(self) -> Source:
+        limits = self._recovery
+        return open_source(
+            self._camera, timeout_s=limits.silent_s, first_timeout_s=limits.first_frame_s
+        )
+
+    def _close(self, source: Source) -> None:
+        """Close the camera; a driver that hangs in that is waited for before it is opened again."""
+        self._opening, self._called_s = None, self._clock.now_s()
+        self._closing = driver_call(source.close)
+        wait_for([self._closing], self._recovery.silent_s)
+        if self._closing.done():
+            self._closing.result()
+
+    def _has_come_back(self, call: "Future[Any]", doing: str) -> bool:
+        """Wait for a call; False when the camera was stopped. Raises Hangs when it takes too long."""
+        limits = self._recovery
+        # A source has its own limit for its first frame; a file's reader has none, and needs none.
+        limit_s = limits.first_frame_s + limits.silent_s
+        wait_for(
+            [call, self._stopped],
+            None if is_file(self._camera.source) else limit_s,
+            FIRST_COMPLETED,
+        )
+        if call.done():
+            return True
+        if self._stopping.is_set():
+            return False
+        since_s = max(self._clock.now_s() - self._called_s, limit_s)
+        name = self._watch.name
+        sentence = (
+            f"{name}: its driver has not come back from {doing} the camera for {since_s:.0f} s"
+        )
+        if since_s >= HUNG_S:
+            raise CannotWork(f"{sentence}; ending, because only a new process is rid of that call")
+        raise Hangs(f"{sentence}; check the camera and its cable")
 
     def _seen(self, frame: Frame) -> Frame | None:
         """The frame, if it can be used; a wrong size may mend itself for ``silent_s``."""
@@ -157,10 +235,12 @@ class RecoveringCamera:
                 f"{failure}; given up after {self._recovery.give_up_after_s:g} s of attempts "
                 "(recovery.give_up_after_s)"
             ) from failure
-        log.error("%s; opening it again in %.3g s", failure, step.wait_s)
+        hangs = isinstance(failure, Hangs)
+        doing = "waiting on after" if hangs else "opening it again in"
+        log.error("%s; %s %.3g s", failure, doing, step.wait_s)
         if step.restart_argus:
             self._request_argus_restart()
-        self.counters.reopened += 1
+        self.counters.reopened += not hangs
         self._clock.wait(self._stopping, step.wait_s)
 
     def _lock_once_settled(self, source: Source, now_ns: int) -> None:
@@ -191,3 +271,9 @@ class RecoveringCamera:
             return
         self.counters.argus_restarts += 1
         log.warning("asked for a restart of NVIDIA's camera service (nvargus-daemon)")
+
+
+def _closed(opening: "Future[Source]") -> None:
+    """Nobody waits any more for what was opened here."""
+    if opening.exception() is None:
+        opening.result().close()

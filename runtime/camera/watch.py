@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, replace
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ class FrameWatch:
 
     def _count_lost(self, step_ns: int) -> None:
         if len(self._steps_ns) >= _FEWEST_STEPS:
-            usual_ns = float(np.median(self._steps_ns))
+            usual_ns = median(self._steps_ns)
             if step_ns >= _LOST_FROM * usual_ns:
                 self._counters.lost += round(step_ns / usual_ns) - 1
         self._steps_ns.append(step_ns)

@@ -13,6 +13,7 @@ from failure import Failure
 from runtime.config import Config
 from runtime.daemon import Daemon
 from runtime.page.app import page_app
+from runtime.page.connection import Connection
 from runtime.page.pictures import Pictures
 from runtime.page_config import Page
 from runtime.password_file import password_in
@@ -42,7 +43,7 @@ class LivePage:
         server_config = uvicorn.Config(
             page_app(daemon, config, pictures, password=password, ending=self._ending),
             loop="asyncio",
-            http="h11",
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,

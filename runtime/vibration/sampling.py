@@ -6,12 +6,13 @@ rate, is not removed but shows at a lower, wrong frequency.
 
 from collections import deque
 from collections.abc import Sequence
+from statistics import median
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from runtime.vibration.derivatives import HIGHEST_SHARE
-from runtime.vibration.record import LONGEST_GAP_STEPS, Floats
+from runtime.vibration.record import LONGEST_GAP_STEPS, Floats, median_of
 
 _NEAR_NYQUIST = 0.8  # share of it beyond which a peak is doubted
 _CHANGED = 0.02  # share by which the rate may differ between both halves of the window
@@ -42,10 +43,13 @@ class RateWatch:
             self._steps_ns.clear()
             return False
         self._steps_ns.append(t_ns - last_ns)
-        median = float(np.median(self._steps_ns))
-        if len(self._steps_ns) < _WATCHED_STEPS or max(self._steps_ns) > LONGEST_GAP_STEPS * median:
+        middle_ns = float(median(self._steps_ns))
+        if (
+            len(self._steps_ns) < _WATCHED_STEPS
+            or max(self._steps_ns) > LONGEST_GAP_STEPS * middle_ns
+        ):
             return False
-        now = (median, float(np.mean(self._steps_ns)))
+        now = (middle_ns, sum(self._steps_ns) / len(self._steps_ns))
         if self._usual is None:
             self._usual = now
         ratios = [one / usual for one, usual in zip(now, self._usual, strict=True)]
@@ -66,7 +70,7 @@ def rate_of(t_s: Floats) -> float | None:
 
 
 def _rate(steps_s: Floats) -> float:
-    count = np.rint(steps_s / np.median(steps_s))
+    count = np.rint(steps_s / median_of(steps_s))
     near = count <= LONGEST_GAP_STEPS  # in a longer gap, the count itself may be wrong
     return float(count[near].sum() / steps_s[near].sum())
 
@@ -141,7 +145,7 @@ def _of_exposure(exposure_s: float, rate_hz: float, top_hz: float) -> list[str]:
 def _of_gaps(steps_s: Floats, measured: ArrayLike, rate_hz: float) -> list[str]:
     # A step of n frames' length has lost n - 1 of them. Steps are compared with their neighbours, or a
     # rate that changed would count as frames lost.
-    halves = [half / np.median(half) for half in np.array_split(steps_s, 2)]
+    halves = [half / median_of(half) for half in np.array_split(steps_s, 2)]
     lost = int(sum(np.sum(np.maximum(np.round(half) - 1, 0)) for half in halves))
     missing = lost + int(np.sum(~np.asarray(measured, dtype=bool)))
     expected = len(steps_s) + 1 + lost

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage, stats
+from scipy.linalg import lapack
 
 from calibration.scale import Axis
 from runtime.vibration import record
@@ -28,6 +29,7 @@ _FEWEST_PARTS, _MOST_PARTS = 4, 16  # of the record, whose phases tell whether a
 _WANDERS = 3.0  # times the phases' expected variance: a sinusoid in white noise hardly reaches it
 _RIDGE = 1e-13  # of a normal equation's diagonal
 _LEAST_PX = 1e-9  # of a record that a frozen camera leaves, where only rounding is left to find
+_ARRIVED = 1e-6  # resolvable frequencies that a step must go for another one to be worth it
 _STEPS, _LAST_STEPS = 1, 3  # of Gauss and Newton, after each further tone and at the end
 
 
@@ -142,7 +144,7 @@ def tones_of(
     time_s = time_s - time_s.mean()
     length_s = time_s[-1] - time_s[0]
     spectrum = Periodogram(time_s)
-    best = _fitted(time_s, moved_px, np.zeros(0), 0)
+    best = _fitted(time_s, moved_px, np.zeros(0), 0, None)
     avoided_hz: list[float] = []
     while len(best.tones_hz) < MOST_TONES:
         if not np.any(np.abs(best.residual_px) > _LEAST_PX):
@@ -153,7 +155,7 @@ def tones_of(
         if peak_hz is None:
             break
         wanted_hz = np.append(best.tones_hz, peak_hz)
-        trial = _fitted(time_s, moved_px, wanted_hz, _STEPS)
+        trial = _fitted(time_s, moved_px, wanted_hz, _STEPS, best.turns)
         if np.any(np.abs(trial.tones_hz - wanted_hz) > 1 / length_s):
             avoided_hz.append(peak_hz)
             if len(avoided_hz) == MOST_TONES:
@@ -162,7 +164,8 @@ def tones_of(
         best = trial
     if len(best.tones_hz) == 0:
         return []
-    return _with_errors(time_s, _fitted(time_s, moved_px, best.tones_hz, _LAST_STEPS), spectrum)
+    last = _fitted(time_s, moved_px, best.tones_hz, _LAST_STEPS, best.turns)
+    return _with_errors(time_s, last, spectrum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,8 @@ class _Fitted:
     amplitudes_px: Floats
     waves_px: Floats
     residual_px: Floats
+    turns: Floats
+    """Cosine and sine of every tone at the record's times, (2, k, n): most of a fit's cost."""
 
 
 def _with_errors(time_s: Floats, fitted: _Fitted, spectrum: Periodogram) -> list[Tone]:
@@ -194,7 +199,7 @@ def _with_errors(time_s: Floats, fitted: _Fitted, spectrum: Periodogram) -> list
         bound_hz = np.sqrt(6 / count) * noise_px / (np.pi * amplitude_px * length_s)
         neighbours = np.abs(fitted.tones_hz - tone_hz) < _NEAR / length_s
         around_px = fitted.residual_px + fitted.waves_px[neighbours].sum(axis=0)
-        wander_hz = _wander_hz(time_s, around_px, tone_hz, everywhere)
+        wander_hz = _wander_hz(time_s, around_px, tone_hz, fitted.turns[:, index], everywhere)
         if wander_hz > 0:
             inside_hz.append(tone_hz)
         tones.append(
@@ -208,9 +213,12 @@ def _with_errors(time_s: Floats, fitted: _Fitted, spectrum: Periodogram) -> list
     return tones
 
 
-def _wander_hz(time_s: Floats, moved_px: Floats, tone_hz: float, noise: float) -> float:
+def _wander_hz(
+    time_s: Floats, moved_px: Floats, tone_hz: float, turns: Floats, noise: float
+) -> float:
     """Standard error of a frequency because its phase wanders; 0 where noise explains that.
 
+    ``turns`` are the tone's cosine and sine, (2, n).
     The phase of a resonance under random force does a random walk. If it has variance q t after t
     seconds, then over a record of length T its departure from a straight line has a mean square of
     q T / 15, and the line's slope a variance of 6 q / (5 T). ``noise`` is the samples' variance.
@@ -227,8 +235,8 @@ def _wander_hz(time_s: Floats, moved_px: Floats, tone_hz: float, noise: float) -
     if starts[-1] > len(time_s) - 2 or (starts[1:] - starts[:-1] < 2).any():
         return 0.0
     window = np.square(np.sin(np.pi * place))
-    turned = window * moved_px * np.exp(-2j * np.pi * tone_hz * time_s)
-    phasors = 2 * np.add.reduceat(turned, starts) / np.add.reduceat(window, starts)
+    along, across = np.add.reduceat(window * moved_px * turns, starts, axis=1)
+    phasors = 2 * (along - 1j * across) / np.add.reduceat(window, starts)
     steps = np.angle(phasors[1:] * phasors[:-1].conj())  # np.unwrap's, at a fifth of its cost
     phase = np.append(0.0, np.cumsum(steps))
     scatter = float(np.square(phase - record.line_of(phase)).mean())
@@ -248,9 +256,12 @@ def _wander_hz(time_s: Floats, moved_px: Floats, tone_hz: float, noise: float) -
     return float(np.sqrt(18 * (scatter - expected)) / (2 * np.pi * length_s))
 
 
-def _fitted(time_s: Floats, moved_px: Floats, tones_hz: Floats, steps: int) -> _Fitted:
+def _fitted(
+    time_s: Floats, moved_px: Floats, tones_hz: Floats, steps: int, known: Floats | None
+) -> _Fitted:
     """Trend and tones by least squares; frequencies by Gauss-Newton steps from the given ones.
 
+    ``known`` are the ``turns`` of the first of these frequencies, from an earlier fit.
     Normal equations do: times are about their middle and in units of the record's length, and tones
     lie apart, so the columns are nearly orthogonal.
     """
@@ -259,28 +270,45 @@ def _fitted(time_s: Floats, moved_px: Floats, tones_hz: Floats, steps: int) -> _
     place = time_s / length_s
     trend = np.stack([np.ones_like(place), place])
     for step in range(steps + 1):
-        turns = np.exp(2j * np.pi * tones_hz[:, None] * time_s)
-        linear = np.concatenate([trend, turns.real, turns.imag])
+        first = 0 if known is None else known.shape[1]
+        turns = _turns(time_s, tones_hz[first:])
+        if known is not None:
+            turns, known = np.concatenate([known, turns], axis=1), None
+        cosine, sine = turns
+        linear = np.concatenate([trend, cosine, sine])
         answer = _solved(linear, moved_px)
         residual = moved_px - answer @ linear
         along, across = answer[2 : 2 + count], answer[2 + count :]
         if step == steps or count == 0:
             break
-        slope = place * (across[:, None] * turns.real - along[:, None] * turns.imag)
+        slope = place * (across[:, None] * cosine - along[:, None] * sine)
         change = _solved(np.concatenate([linear, slope]), residual)[-count:]
         change = change / (2 * np.pi * length_s)
         tones_hz = tones_hz + np.clip(change, -0.25 / length_s, 0.25 / length_s)
-    waves = along[:, None] * turns.real + across[:, None] * turns.imag
-    return _Fitted(tones_hz, np.hypot(along, across), waves, residual)
+        if np.abs(change).max() * length_s < _ARRIVED:
+            break  # the amplitudes would change by the square of that
+    waves = along[:, None] * cosine + across[:, None] * sine
+    return _Fitted(tones_hz, np.hypot(along, across), waves, residual, turns)
+
+
+def _turns(time_s: Floats, tones_hz: Floats) -> Floats:
+    """Cosine and sine of each frequency, (2, k, n); a complex exponential takes longer than both."""
+    turns: Floats = np.empty((2, len(tones_hz), len(time_s)))
+    angle = 2 * np.pi * tones_hz[:, None] * time_s
+    np.cos(angle, out=turns[0])
+    np.sin(angle, out=turns[1])
+    return turns
 
 
 def _solved(columns: Floats, values: Floats) -> Floats:
     """Least squares for rows of ``columns`` (k, n); a small answer where they depend on each other."""
     gram = columns @ columns.T
     size = np.sqrt(gram.diagonal()) + np.finfo(np.float64).tiny
-    gram /= np.outer(size, size)
+    gram /= size[:, None] * size
     gram.flat[:: len(size) + 1] += _RIDGE
-    return np.asarray(np.linalg.solve(gram, columns @ values / size) / size)
+    # What np.linalg.solve calls, too; for a few columns, its own lines would take as long as LAPACK.
+    _, _, answer, _ = lapack.dgesv(gram, columns @ values / size)
+    return np.asarray(answer / size)
 
 
 def _highest_peak(
@@ -295,19 +323,27 @@ def _highest_peak(
     bins = power[lowest:-1:PADDING]
     # The median of an exponential distribution is ln 2 of its mean. The nearby floor guards against
     # coloured noise; it only ever raises the floor.
-    width = min(max(_FLOOR_BINS, len(bins) // _FLOOR_SHARE), len(bins))
-    nearby = ndimage.median_filter(bins, size=width, mode="nearest")
-    floor = np.maximum(nearby, np.median(bins)) / np.log(2)
-    floor = np.interp(frequency_hz, frequency_hz[lowest:-1:PADDING], floor)
+    everywhere = record.median_of(bins)
     threshold = _threshold(len(bins), false_alarm)
     inner = power[1:-1]
-    peaks = (inner > power[:-2]) & (inner > power[2:]) & (inner > threshold * floor[1:-1])
+    peaks = (
+        (inner > power[:-2]) & (inner > power[2:]) & (inner > threshold * everywhere / np.log(2))
+    )
     peaks[: max(lowest - 1, 0)] = False
-    for hz in known_hz:
-        peaks &= np.abs(frequency_hz[1:-1] - hz) > _APART / length_s
-    if not peaks.any():
+    candidates = np.flatnonzero(peaks) + 1
+    if not candidates.size:
         return None
-    return float(frequency_hz[1:-1][peaks][np.argmax(inner[peaks])])
+    width = min(max(_FLOOR_BINS, len(bins) // _FLOOR_SHARE), len(bins))
+    nearby = ndimage.median_filter(bins, size=width, mode="nearest")
+    floor = np.maximum(nearby, everywhere) / np.log(2)
+    peaks_hz, peaks_power = frequency_hz[candidates], power[candidates]
+    floor = np.interp(peaks_hz, frequency_hz[lowest:-1:PADDING], floor)
+    stands_out = peaks_power > threshold * floor
+    for hz in known_hz:
+        stands_out &= np.abs(peaks_hz - hz) > _APART / length_s
+    if not stands_out.any():
+        return None
+    return float(peaks_hz[stands_out][np.argmax(peaks_power[stands_out])])
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,7 @@
 import gc
 import tracemalloc
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from daemons import Engine, FakeCamera, config, needs_gstreamer
 from numpy.typing import NDArray
 
 import runtime.camera.recovery
-from runtime.camera.gst_buffer import bytes_of
+from runtime.camera.gst_buffer import MOST_REUSED, Memory, bytes_of
 from runtime.camera.gstreamer import GStreamerSource
 from runtime.config import Camera, Config, Magnification, Rectangle, Region
 from runtime.daemon import Daemon
@@ -139,6 +139,28 @@ def test_a_gstreamer_buffer_is_copied_once_into_memory_of_its_own() -> None:
     assert base.nbytes == FRAME_BYTES
 
 
+def test_memory_is_used_again_only_once_no_view_of_it_is_left() -> None:
+    memory = Memory()
+    held = memory.take(64)[8:16].reshape(2, 4)
+    held[...] = 7
+    other = memory.take(64)
+    other[...] = 1
+    assert (held == 7).all()
+    place = held.ctypes.data - 8
+    del held
+    assert memory.take(64).ctypes.data == place
+    assert memory.take(32).size == 32, "after another size"
+
+
+def test_a_jam_gets_memory_and_does_not_keep_it() -> None:
+    memory = Memory()
+    jam = [memory.take(64) for _ in range(2 * MOST_REUSED)]
+    assert not any(np.shares_memory(a, b) for a, b in combinations(jam, 2))
+    first = jam[0].ctypes.data
+    jam.clear()
+    assert {memory.take(64).ctypes.data for _ in range(9)} == {first}
+
+
 @needs_gstreamer
 @pytest.mark.parametrize("fast", [True, False])
 def test_the_copy_is_the_buffer_s_content_either_way(
@@ -152,6 +174,6 @@ def test_the_copy_is_the_buffer_s_content_either_way(
     content = bytes(range(256)) * 11
     if not fast:
         monkeypatch.setattr("runtime.camera.gst_buffer._extract", lambda: None)
-    got = bytes_of(Gst.Buffer.new_wrapped(content))
+    got = bytes_of(Gst.Buffer.new_wrapped(content), Memory())
     assert got.tobytes() == content
     got[0] = 7

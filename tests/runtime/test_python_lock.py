@@ -15,7 +15,7 @@ import pytest
 from daemons import needs_gstreamer
 from scipy import fft
 
-from runtime.camera.gst_buffer import bytes_of
+from runtime.camera.gst_buffer import Memory, bytes_of
 from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (2160, 3840, 3)).astype(np.uint8)
@@ -68,8 +68,8 @@ def copy_from_gstreamer() -> Callable[[], object]:
     from gi.repository import Gst
 
     Gst.init(None)
-    buffer = Gst.Buffer.new_wrapped(bytes(LARGE))
-    return lambda: bytes_of(buffer)
+    buffer, memory = Gst.Buffer.new_wrapped(bytes(LARGE)), Memory()
+    return lambda: bytes_of(buffer, memory)
 
 
 STEPS: dict[str, Callable[[], Callable[[], object]]] = {

@@ -15,8 +15,10 @@ import pytest
 from broker import Listener, Mosquitto, wait_until
 from http_camera import MOVES_HZ, MOVES_PX, RATE_HZ, HttpCamera, film
 
+import runtime.camera.recovery
 from failure import Failure
 from runtime.assembly import assembled
+from runtime.camera import open_source
 from runtime.camera.gstreamer import GStreamerSource
 from runtime.camera.locks import Locks
 from runtime.camera.recovery import Clock
@@ -250,6 +252,40 @@ def test_half_the_rate_is_told_and_spectra_begin_anew(camera: HttpCamera, watch:
     camera.every = 1
     one.told("rate", "end")
     assert one.daemon.counters.camera.reopened == 0, "a slow camera is no broken one"
+
+
+def test_a_camera_whose_driver_hangs_while_it_is_opened_again_is_told_and_recovers(
+    camera: HttpCamera, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    hangs: list[bool] = []
+
+    def opened(*given: Any, **named: Any) -> Any:
+        if hangs:
+            released.wait(60)
+        hangs.append(True)
+        return open_source(*given, **named)
+
+    monkeypatch.setattr(runtime.camera.recovery, "open_source", opened)
+    one = watch(first_frame_s=0.5, silent_s=0.5)
+    wait_until(one.measures, "it measures", 40)
+    camera.unplug()
+    unplugged_s = time.monotonic()
+    try:
+        alert = one.told("offline", "new")
+        assert alert.t_s - unplugged_s < WITHIN_S + MARGIN_S
+        wait_until(
+            lambda: "has not come back" in (one.daemon.snapshot().camera_problem or ""),
+            "what hangs is known",
+            20,
+        )
+        camera.start()
+    finally:
+        released.set()
+    end = one.told("offline", "end")
+    soon_measured(one, end.t_s)
+    assert one.thread.is_alive()
+    assert one.failure is None
 
 
 class Ahead(Clock):

@@ -13,8 +13,8 @@ import pytest
 import runtime.camera.recovery
 from failure import Failure
 from runtime.camera.locks import Locks
-from runtime.camera.problem import Resized
-from runtime.camera.recovery import ARGUS_REQUEST, Clock, RecoveringCamera
+from runtime.camera.problem import CannotWork, Resized
+from runtime.camera.recovery import ARGUS_REQUEST, HUNG_S, Clock, RecoveringCamera
 from runtime.camera.source import BaseSource
 from runtime.config import Camera, Recovery
 from runtime.frame import Frame
@@ -197,6 +197,109 @@ def test_frames_left_out_are_counted_across_openings(monkeypatch: pytest.MonkeyP
         if number in (3, 4, 8):
             films.opened[-1].dropped += 1
     assert one.counters.not_advancing == 3
+
+
+class Hanging(Films):
+    """Whose driver does not come back from opening the camera a second time, until it is released."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *films: list[int] | None) -> None:
+        super().__init__(monkeypatch, *films)
+        self.released = threading.Event()
+        self.openings = 0
+
+    def _open(self, _: Camera, **others: Any) -> Film:
+        self.openings += 1
+        if self.openings > 1:
+            assert self.released.wait(60)
+        return super()._open(_, **others)
+
+    def camera(self, source: str = "csi:0", **recovery: float) -> RecoveringCamera:
+        return super().camera(source, **{"first_frame_s": 0.02, "silent_s": 0.02} | recovery)
+
+
+def test_a_driver_that_hangs_while_the_camera_is_opened_does_not_hold_up_the_ladder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    films = Hanging(monkeypatch, [64] * 3, [64] * 4)
+    one = films.camera()
+    simulated = films.clock.wait
+
+    def wait(ended: threading.Event, seconds: float) -> None:
+        simulated(ended, seconds)
+        if (tmp_path / ARGUS_REQUEST).exists():  # whose restart lets go of what hangs
+            films.released.set()
+
+    films.clock.wait = wait  # type: ignore[method-assign]
+    assert len(list(islice(one.frames(), 7))) == 7
+    assert one.counters.argus_restarts == 1
+    assert films.openings == 2, "a second one beside the one that hangs would hang as well"
+    assert one.problem is None, "it delivers"
+
+
+def test_a_driver_that_hangs_is_the_problem_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    films = Hanging(monkeypatch, [64] * 3)
+    one = films.camera()
+    told: list[str] = []
+
+    def wait(*_: object) -> None:
+        told.append(str(one.problem))
+        if len(told) == 2:
+            one.stop()
+
+    films.clock.wait = wait  # type: ignore[assignment,method-assign]
+    assert len(list(one.frames())) == 3
+    assert "csi:0: its driver has not come back from opening the camera for" in told[1]
+    films.released.set()
+
+
+def test_a_driver_that_hangs_for_good_ends_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    films = Hanging(monkeypatch, [64] * 3)
+    one = films.camera()
+    with pytest.raises(CannotWork, match="only a new process is rid of that call"):
+        list(one.frames())
+    assert HUNG_S <= films.clock.s <= HUNG_S + 60
+    films.released.set()
+
+
+def test_what_a_driver_opens_after_the_end_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    films = Hanging(monkeypatch, [64] * 3, [64] * 3)
+    closed = threading.Event()
+
+    def close(film: Film) -> None:
+        if film is not films.opened[0]:
+            closed.set()
+
+    monkeypatch.setattr(Film, "close", close)
+    one = films.camera(silent_s=30.0)
+    frames = one.frames()
+    list(islice(frames, 3))
+    stopping = threading.Timer(0.2, one.stop)
+    stopping.start()
+    assert list(frames) == []
+    films.released.set()
+    assert closed.wait(20)
+
+
+def test_a_driver_that_hangs_in_closing_is_waited_for_before_it_is_opened_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    films = Films(monkeypatch, [64] * 3, [64] * 4)
+    released = threading.Event()
+    monkeypatch.setattr(Film, "close", lambda _: released.wait(60))
+    one = films.camera(first_frame_s=0.02, silent_s=0.02)
+    simulated = films.clock.wait
+
+    def wait(ended: threading.Event, seconds: float) -> None:
+        simulated(ended, seconds)
+        if films.clock.s > 5:
+            released.set()
+        else:
+            assert len(films.opened) == 1
+
+    films.clock.wait = wait  # type: ignore[method-assign]
+    assert len(list(islice(one.frames(), 7))) == 7
+    assert len(films.opened) == 2
 
 
 @needs_gstreamer

@@ -5,15 +5,20 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from broker import wait_until
 from pages import Served, configured
 
+import runtime.page.connection
 from failure import Failure
 from runtime.config import Config
 from runtime.config_file import parse
 from runtime.page import LivePage
+from runtime.page.server import MOST_CONNECTIONS
 
 START = '[camera]\nsource = "a.mkv"\n[[regions]]\nname = "a"\nx = 1\ny = 1\nwidth = 9\nheight = 9\n'
 
@@ -95,6 +100,113 @@ def test_a_watched_picture_does_not_hold_up_the_end(tmp_path: Path) -> None:
         page.close()
     assert "page" not in {thread.name for thread in threading.enumerate()}
     assert one.pictures.watchers == 0
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LivePage]:
+    """Its two limits are short."""
+    monkeypatch.setattr(runtime.page.connection, "REQUEST_S", 0.3)
+    monkeypatch.setattr(runtime.page.connection, "TAKE_S", 0.3)
+    one = Served(configured(tmp_path, port=free_port()))
+    served = LivePage(one.daemon, one.config, one.pictures)
+    yield served
+    served.close()
+
+
+def connected(page: LivePage) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port_of(page)), timeout=20)
+
+
+def port_of(page: LivePage) -> int:
+    return int(page.url.rstrip("/").rpartition(":")[2])
+
+
+def asks(page: LivePage, path: str = "/healthz") -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(page), timeout=20)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def is_cut_off(one: socket.socket) -> bool:
+    """Whether the other side ends the connection, after what it had to say."""
+    with one:
+        try:
+            while one.recv(1 << 16):
+                pass
+        except ConnectionResetError:
+            pass
+        except TimeoutError:
+            return False
+        return True
+
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+POST = b"POST /magnification HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", HEAD[:20], HEAD, HEAD + b"\r\n", POST + b"Content-Length: 20\r\n\r\n{"],
+    ids=["nothing", "half a line", "half a head", "one request and no other", "half a body"],
+)
+def test_a_connection_without_a_complete_request_is_ended(page: LivePage, sent: bytes) -> None:
+    one = connected(page)
+    one.sendall(sent)
+    assert is_cut_off(one)
+
+
+def test_a_request_that_comes_in_drops_does_not_keep_its_place(page: LivePage) -> None:
+    one = connected(page)
+    one.sendall(HEAD)
+
+    def drop() -> bool:
+        try:
+            one.sendall(b"x-padding: 1\r\n")
+        except OSError:
+            return True
+        return False
+
+    wait_until(drop, "it is cut off", 20)
+    one.close()
+
+
+def test_idle_connections_do_not_keep_others_out_for_long(page: LivePage) -> None:
+    idle = [connected(page) for _ in range(MOST_CONNECTIONS)]
+    assert asks(page) == 503
+    wait_until(lambda: asks(page) == 200, "there is room again", 20)
+    assert all(is_cut_off(one) for one in idle)
+
+
+def test_who_does_not_take_the_answer_is_cut_off(page: LivePage) -> None:
+    one = connected(page)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    # More than all buffers in between hold.
+    head = b"GET /static/uplot/uPlot.iife.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    one.sendall(head * 400)
+    connections = page._server.server_state.connections
+    wait_until(lambda: bool(connections), "it is served", 20)
+    wait_until(lambda: not connections, "it is cut off", 20)
+    one.close()
+
+
+def test_requests_one_after_the_other_and_a_long_answer_are_no_idleness(
+    page: LivePage,
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(page), timeout=20)
+    for _ in range(8):
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read() == b"ok\n"
+        time.sleep(0.1)
+    picture = http.client.HTTPConnection("127.0.0.1", port_of(page), timeout=20)
+    picture.request("GET", "/picture?view=raw")
+    answer = picture.getresponse()
+    time.sleep(1.0)
+    assert answer.read(3) == b"--p"
+    assert page._server.server_state.connections
+    picture.close()
 
 
 def test_an_address_that_is_taken_is_told_in_one_sentence(tmp_path: Path) -> None:
