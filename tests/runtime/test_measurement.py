@@ -56,7 +56,7 @@ def test_a_large_motion_is_judged_with_its_first_frame_and_then_ten_times_a_seco
     judged = [number for number, one in enumerate(results) if one.judged]
     assert [number for number in judged if 66 <= number < 76] == [66, 67, 70, 73]
     [new] = (one for one in judged_alerts(results) if one.rule == "far" and one.type == "new")
-    assert (new.t_s, new.started_t_s) == (67 / 30, 67 / 30)
+    assert (new.t_s, new.started_t_s) == pytest.approx((67 / 30, 67 / 30))
 
 
 def test_a_burst_raises_one_alert_and_its_end_ends_it() -> None:
