@@ -11,12 +11,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from failure import Failure
 from runtime.assembly import assembled
 from runtime.config import Config
 from runtime.frame import Frame
 from runtime.snapshot import Snapshot
 
 LONGEST_START_S = 60.0
+ENDED = Failure(
+    "a daemon of the benchmark has ended or got no frame; its log above says why, such as that GStreamer is "
+    "not installed"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +44,19 @@ class DaemonProcess:
         self._connection = connection
 
     def reading(self) -> Reading:
-        """Raises EOFError when the daemon has ended by itself; its log says why."""
-        self._connection.send(None)
-        reading = self._connection.recv()
+        """Raises Failure when the daemon has ended by itself."""
+        try:
+            self._connection.send(None)
+            reading = self._connection.recv()
+        except (EOFError, OSError):
+            raise ENDED from None
         assert isinstance(reading, Reading)
         return reading
 
 
 @contextmanager
 def running(config: Config) -> Iterator[DaemonProcess]:
-    """A daemon whose first frame has come; it ends on leaving. Raises EOFError when it cannot start."""
+    """A daemon whose first frame has come; it ends on leaving. Raises Failure when none comes."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_run, args=(config.model_dump_json(), theirs), daemon=True)
@@ -56,8 +64,11 @@ def running(config: Config) -> Iterator[DaemonProcess]:
     theirs.close()
     try:
         if not ours.poll(LONGEST_START_S):
-            raise EOFError(f"no frame within {LONGEST_START_S:g} s")
-        ours.recv()
+            raise ENDED
+        try:
+            ours.recv()
+        except EOFError:
+            raise ENDED from None
         yield DaemonProcess(ours)
     finally:
         ours.close()

