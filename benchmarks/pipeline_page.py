@@ -211,9 +211,9 @@ def _delays(delays: list[Delays], engine_ms: float) -> Iterator[str]:
             f"{0.0 if magnified is None else magnified:.1f} Hz |"
         )
     yield (
-        f"\nNo alert waits for the engine: its time, {engine_ms:.0f} ms a frame alone, is in the mark "
-        "because what the eye is shown waits for it. *measured*: from capture until the displacements are "
-        "there, of the newest 1024 frames.\n"
+        f"\nThe mark allows the engine's time besides, {engine_ms:.0f} ms a frame alone, but no alert waits "
+        "for the engine: *within two frame times* says what holds without it. *measured*: from capture until "
+        "the displacements are there, of the newest 1024 frames.\n"
     )
     yield f"![How many messages had come after how long]({DELAYS})"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from atomic_file import replaced
 from benchmarks.accuracy_plot import BLUE, GREY, ORANGE
@@ -32,7 +33,7 @@ def write_rates(path: Path, rates: Sequence[Rates]) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.1)
     axes.set_xlabel("magnified frames a second")
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside upper right", ncols=2)
     axes.grid(alpha=0.25, axis="x")
     axes.set_axisbelow(True)
     _write(figure, path)
@@ -61,7 +62,7 @@ def write_delays(path: Path, delays: Sequence[Delays], engine_ms: float) -> None
         loc="left",
         fontsize=9,
     )
-    axes.legend(frameon=False, loc="center right")
+    figure.legend(frameon=False, loc="outside upper right", ncols=2)
     axes.grid(alpha=0.25)
     _write(figure, path)
 
@@ -72,37 +73,32 @@ def write_growth(path: Path, grown: Sequence[Growth], length: Growth) -> None:
     panels: list[Axes] = list(figure.subplots(2, 3).flat)
     for axes, one in zip(panels, grown, strict=False):
         amounts = np.array([point.amount for point in one.points])
-        axes.loglog(amounts, [point.ms for point in one.points], "o", color=BLUE)
-        between = np.geomspace(amounts.min(), amounts.max(), 100)
+        axes.plot(amounts, [point.ms for point in one.points], "o", color=BLUE)
+        between = np.linspace(amounts.min(), amounts.max(), 100)
         a, b, p = one.fit
-        axes.loglog(between, a + b * between**p, color=BLUE, lw=1)
-        axes.set_title(
-            f"{one.of}: {a:.2g} ms + growth of exponent {p:.2f}",
-            loc="left",
-            fontsize=9,
-            fontweight="bold",
-        )
-        axes.set_xlabel(f"{one.of} ({one.unit}); {one.fixed}", fontsize=8)
-        axes.set_ylabel("ms a frame")
-        axes.grid(alpha=0.25, which="both")
+        axes.plot(between, a + b * between**p, color=BLUE, lw=1, label=f"{a:.2g} ms + b n^{p:.2f}")
+        axes.legend(frameon=False, loc="upper left")
+        _label(axes, one, f"time over {one.of}", "ms a frame")
     _memory(panels[4], length)
     picture = next(one for one in grown if one.of == "pixels of the picture")
-    _memory(panels[5], picture, ORANGE)
+    _memory(panels[5], picture)
     _write(figure, path)
 
 
-def _memory(axes: Axes, one: Growth, colour: str = BLUE) -> None:
-    axes.plot(
-        [point.amount for point in one.points],
-        [point.peak_mib for point in one.points],
-        "o-",
-        color=colour,
-        lw=1,
-    )
-    axes.set_ylim(bottom=0)
-    axes.set_title(f"peak memory over {one.of}", loc="left", fontsize=9, fontweight="bold")
-    axes.set_xlabel(f"{one.of} ({one.unit}); {one.fixed}", fontsize=8)
-    axes.set_ylabel("MiB")
+def _memory(axes: Axes, one: Growth) -> None:
+    amounts, mib = zip(*((point.amount, point.peak_mib) for point in one.points), strict=True)
+    axes.plot(amounts, mib, "o-", color=ORANGE, lw=1)
+    _label(axes, one, f"peak memory over {one.of}", "MiB")
+
+
+def _label(axes: Axes, one: Growth, title: str, unit: str) -> None:
+    """Both axes from zero, where a straight line through it is proportional."""
+    axes.set_xlim(0, 1.05 * max(point.amount for point in one.points))
+    axes.set_ylim(0, 1.2 * axes.get_ylim()[1])
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_title(title, loc="left", fontsize=9, fontweight="bold")
+    axes.set_xlabel(f"{one.of} ({one.unit})\n{one.fixed}", fontsize=8)
+    axes.set_ylabel(unit)
     axes.grid(alpha=0.25)
 
 
