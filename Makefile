@@ -17,9 +17,8 @@ lint: .venv/test.stamp
 	$(BIN)/lint-imports
 
 bench: .venv/benchmark.stamp
-	$(BIN)/tremorscope bench --markdown benchmarks/THROUGHPUT.md
 	$(BIN)/python -m benchmarks.marks
-	$(BIN)/python -m benchmarks.per_frame
+	$(BIN)/python -m benchmarks.pipeline
 
 # After new weights in magnifier/released: everything that is made from them, hours on a few cores. Each
 # step reads what those before it wrote; tests/magnifier/test_released.py fails for as long as one is missing.

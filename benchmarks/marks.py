@@ -35,7 +35,7 @@ from atomic_file import replaced
 from benchmarks import accuracy, accuracy_page, alarms, shaken, speed, vibration
 from benchmarks.accuracy_plot import write_plot
 from benchmarks.lucas_kanade import demand_pyidi
-from benchmarks.verdicts import Mark
+from benchmarks.verdicts import row
 from failure import Failure
 from machine import processor
 
@@ -181,7 +181,7 @@ def page(
     )
     yield "| mark | wanted | found | |"
     yield "|---|---|---|---|"
-    yield from map(_row, marks)
+    yield from map(row, marks)
     yield f"\n![Errors over motion and noise]({PLOT.name})\n"
     yield "## Displacement\n"
     yield from accuracy_page.section(results.outcomes)
@@ -195,12 +195,6 @@ def page(
     yield from alarms.section(results.quiet[0], results.weak, results.strong)
     yield "## Speed\n"
     yield from speed.section(timed, extent.runs)
-
-
-def _row(mark: Mark) -> str:
-    why = f"; {mark.why}" if mark.why is not None and not mark.holds else ""
-    verdict = "holds" if mark.holds else "**fails**"
-    return f"| {mark.what} | {mark.wanted} | {mark.found}{why} | {verdict} |"
 
 
 def main(

@@ -119,7 +119,7 @@ def measure(*, turns: int = 5, frames: int = 240, rules: tuple[Alert, ...] = (QU
     source, from_gstreamer = _source()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        port = stack.enter_context(_broker(folder))
+        port = stack.enter_context(broker(folder))
         line = stack.enter_context(_line(folder, port, rules))
         for _ in range(LEARNING):
             line.carry(source)
@@ -132,7 +132,7 @@ def measure(*, turns: int = 5, frames: int = 240, rules: tuple[Alert, ...] = (QU
         )
 
 
-def _turn(line: "_Line", source: Callable[[], Frame], frames: int) -> Turn:
+def _turn(line: "Line", source: Callable[[], Frame], frames: int) -> Turn:
     copy_ms = _copy_ms([source().image for _ in range(PICTURES)])
     line.spent_ns.clear()
     all_ns, own_ns = time.process_time_ns(), time.thread_time_ns()
@@ -159,7 +159,7 @@ def _copy_ms(pictures: list[NDArray[np.uint8]]) -> float:
     return median(took_ms)
 
 
-class _Line:
+class Line:
     """The daemon's stations in one thread, evidence and publisher in theirs."""
 
     def __init__(self, config: Config, publisher: Publisher) -> None:
@@ -204,7 +204,7 @@ class _Line:
 
 
 @contextmanager
-def _line(folder: Path, port: int | None, rules: tuple[Alert, ...]) -> Iterator[_Line]:
+def _line(folder: Path, port: int | None, rules: tuple[Alert, ...]) -> Iterator[Line]:
     regions = tuple(
         Region(
             name=f"r{place}", x=48 + 480 * column, y=48 + 270 * row, width=SIDE_PX, height=SIDE_PX
@@ -225,7 +225,7 @@ def _line(folder: Path, port: int | None, rules: tuple[Alert, ...]) -> Iterator[
         publisher = Publisher(config.mqtt, name=config.name, outbox=outbox, state=state)
         publisher.start()
         stack.callback(publisher.close, 1.0)
-        line = _Line(config, publisher)
+        line = Line(config, publisher)
         line.evidence.start()
         stack.callback(line.evidence.close)
         until_s = time.monotonic() + 10
@@ -273,7 +273,7 @@ def _source() -> tuple[_Film, bool]:
 
 
 @contextmanager
-def _broker(folder: Path) -> Iterator[int | None]:
+def broker(folder: Path) -> Iterator[int | None]:
     """The port of a Mosquitto of its own; None where it is not installed."""
     program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     if program is None:

@@ -18,6 +18,13 @@ class Mark:
     """Why it does not hold, where that is known."""
 
 
+def row(mark: Mark) -> str:
+    """A line of a Markdown table: the mark, what was wanted, what was found, the verdict."""
+    why = f"; {mark.why}" if mark.why is not None and not mark.holds else ""
+    verdict = "holds" if mark.holds else "**fails**"
+    return f"| {mark.what} | {mark.wanted} | {mark.found}{why} | {verdict} |"
+
+
 def rms(values: ArrayLike) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 

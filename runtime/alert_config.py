@@ -222,6 +222,11 @@ class Alert(Section):
         return self.profile is not None or self.quantity.startswith(derived)
 
     @property
+    def is_sudden(self) -> bool:
+        """Whether its reading is of one frame, and not an average over many."""
+        return self.quantity in ("displacement_px", "displacement_mm")
+
+    @property
     def needs_millimetres(self) -> bool:
         return self.profile is not None or self.quantity.endswith(("_mm", "_mm_s", "_mm_s2"))
 

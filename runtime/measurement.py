@@ -29,7 +29,8 @@ from runtime.vibration.window import Record, Report
 log = logging.getLogger(__name__)
 
 JUDGE_EVERY_NS = 100_000_000
-"""Alert rules look at the levels ten times a second, whatever the frame rate."""
+"""Alert rules look at the levels ten times a second, whatever the frame rate. Those on the distance from zero,
+which one frame decides, have all judged at once when a region has gone beyond their threshold."""
 
 REPEATED = "repeated: the camera sent the picture before once more"
 ROUND_SHARE = 0.25
@@ -101,6 +102,9 @@ class Measurement:
             config.alerts, [one for one in names if one not in self._references]
         )
         self._judges_motion = any(rule.needs_motion for rule in config.alerts)
+        self._sudden_rules = [rule for rule in config.alerts if rule.is_sudden]
+        self._beyond: set[tuple[str, str]] = set()
+        """Which of them was exceeded by which region at the last judgement."""
         self._profiles = [rule for rule in config.alerts if rule.profile is not None]
         self._collected = {
             name: RegionReadings(
@@ -147,13 +151,14 @@ class Measurement:
         step_ns = now_ns - (self._newest_ns or 0)
         self._newest_ns = now_ns
         reports = self._report(now_ns, step_ns)
-        judges = _is_due(self._judged_ns, now_ns, JUDGE_EVERY_NS)
+        beyond = self._exceeded()
+        judges = _is_due(self._judged_ns, now_ns, JUDGE_EVERY_NS) or not beyond <= self._beyond
         if not (reports or judges):
             return Measured(displacements)
         levels = self._levels(motion=reports or self._judges_motion)
         judged = Measured(displacements)
         if judges:
-            self._judged_ns = now_ns
+            self._judged_ns, self._beyond = now_ns, beyond
             judged = self._judge(now_ns / 1e9, displacements, levels)
         if not reports:
             return judged
@@ -170,6 +175,19 @@ class Measurement:
             Displacement(one.name, frame.t_capture_ns, None, None, None, None, False, REPEATED)
             for one in self._regions
         )
+
+    def _exceeded(self) -> set[tuple[str, str]]:
+        """By this frame alone: rules on the distance from zero, each with a region that is beyond it."""
+        readings = (
+            (rule, name, self._collected[name].distance(self.scales[name]).get(rule.quantity))
+            for rule in self._sudden_rules
+            for name in self._watched[rule.name]
+        )
+        return {
+            (rule.name, name)
+            for rule, name, value in readings
+            if value is not None and value > rule.raise_above
+        }
 
     def wait(self, waited_s: float, problem: Failure | None = None) -> Measured:
         """No frame has come for ``waited_s`` (s) from a live camera, which says ``problem`` of that.

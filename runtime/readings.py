@@ -74,6 +74,10 @@ class RegionReadings:
             y_ratio.add(t_s, y_px)
         self._newest = displacement
 
+    def distance(self, scale: Scale | None) -> dict[str, float | None]:
+        """How far the region is from its zero in the newest frame: ``displacement_px`` and ``_mm``."""
+        return _distance(self._newest, scale)
+
     def now(
         self,
         levels: Levels,
@@ -83,7 +87,7 @@ class RegionReadings:
         """All readings now; ``others`` are readings that another station knows, by their names."""
         values: dict[str, float | None] = {**levels.by_name(), **(others or {})}
         defects: dict[str, str] = {}
-        values |= _distance(self._newest, scale)
+        values |= self.distance(scale)
         for name, (quantity, level) in self._bands.items():
             values[name] = _band(level, scale if quantity == "band_rms_mm" else None)
             problem = level.problem()

@@ -49,7 +49,7 @@ class Latencies(_Part):
     measured: Spread | None
     """Every region's displacement is there."""
     judged: Spread | None
-    """The alert rules have looked at it, as they do ten times a second."""
+    """The alert rules have looked at it, as they do ten times a second, and at a sudden large motion."""
     published: Spread | None
     """Its alerts are in the outbox and its telemetry with the network; of frames that have such."""
     magnified: Spread | None

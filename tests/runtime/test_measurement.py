@@ -48,6 +48,17 @@ def test_alert_rules_look_ten_times_a_second_at_most(
     np.testing.assert_allclose(judged, [n / rate_hz for n in expected])
 
 
+def test_a_large_motion_is_judged_with_its_first_frame_and_then_ten_times_a_second() -> None:
+    moved_px = np.zeros(90)
+    moved_px[67:76] = 3.0  # rules look at frames 66, 69, ...
+    far = Alert(name="far", quantity="displacement_px", raise_above=1.0, raise_after_s=0.0)
+    results = measured(config(alerts=(far, ALWAYS)), moving(moved_px))
+    judged = [number for number, one in enumerate(results) if one.judged]
+    assert [number for number in judged if 66 <= number < 76] == [66, 67, 70, 73]
+    [new] = (one for one in judged_alerts(results) if one.rule == "far" and one.type == "new")
+    assert (new.t_s, new.started_t_s) == pytest.approx((67 / 30, 67 / 30))
+
+
 def test_a_burst_raises_one_alert_and_its_end_ends_it() -> None:
     results = measured(config(), moving(burst(11.0, 3.0, 5.0)))
     alerts = [alert for one in results for alert in one.alerts]
