@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench release
+.PHONY: demo test lint bench release home-assistant
 
 demo: .venv/run.stamp
 	$(BIN)/tremorscope demo
@@ -19,6 +19,13 @@ lint: .venv/test.stamp
 bench: .venv/benchmark.stamp
 	$(BIN)/python -m benchmarks.marks
 	$(BIN)/python -m benchmarks.pipeline
+
+# A real Home Assistant, whose package needs Python 3.13 and an environment of its own.
+HOME_ASSISTANT_PYTHON ?= python3.13
+
+home-assistant: .venv/test.stamp .venv/home-assistant.stamp
+	OMP_NUM_THREADS=1 TREMORSCOPE_HOME_ASSISTANT=$(CURDIR)/.venv/home-assistant/bin/python \
+		$(BIN)/python -m pytest tests/system/test_real_home_assistant.py
 
 # After new weights in magnifier/released: everything that is made from them, hours on a few cores. Each
 # step reads what those before it wrote; tests/magnifier/test_released.py fails for as long as one is missing.
@@ -62,6 +69,11 @@ release: .venv/release.stamp
 
 .venv/benchmark.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[benchmark]'
+	touch $@
+
+.venv/home-assistant.stamp: tests/home_assistant/requirements.txt | .venv/bin/python
+	$(HOME_ASSISTANT_PYTHON) -m venv .venv/home-assistant
+	.venv/home-assistant/bin/pip install -q --ignore-requires-python -r $<
 	touch $@
 
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python

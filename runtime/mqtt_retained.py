@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
+from paho.mqtt.enums import MQTTErrorCode
 
 from runtime.config import Mqtt
 from runtime.mqtt_client import properties_for
@@ -60,11 +61,15 @@ class MqttRetained:
             before = self._on_its_way.get(topic)
             if before is not None and not before.is_published():
                 return False
-            self._on_its_way[topic] = self._publish(topic, _Kept(jpeg, stamp), retain=False)
+            sent = self._publish(topic, _Kept(jpeg, stamp), retain=False)
+            if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:  # of another, nothing more is heard
+                self._on_its_way[topic] = sent
             return True
 
     def tell_all(self) -> None:
-        """There is a new connection."""
+        """There is a new connection, and what was on its way over the one before is lost."""
+        with self._sending:
+            self._on_its_way.clear()
         for topic in self._again:
             self._client.subscribe(topic, qos=1)
         for topic in self._kept:

@@ -1,6 +1,9 @@
 """Discovery through a real broker: announced, told again, and taken back."""
 
 import json
+import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from runtime.mqtt import Publisher
 from runtime.outbox import Outbox
 
 TOPIC = "homeassistant/device/tremorscope-tremorscope-cam/config"
+PAGE = Path(__file__).parents[2] / "docs" / "home-assistant.md"
 STATE = State(state="online", version="1", source="test")
 
 Listen = Callable[..., Listener]
@@ -144,3 +148,42 @@ def test_a_damaged_memory_is_told_and_begun_anew(
     wait_until(lambda: len(listener.payloads("cam/config")) == 1, "it is announced")
     assert "delete the device" in caplog.text
     assert TOPIC in json.loads((tmp_path / FILE).read_text())
+
+
+def test_the_access_rules_of_the_page_are_enough_and_no_more(
+    mosquitto: Mosquitto, outbox: Outbox, tmp_path: Path
+) -> None:
+    [rules] = re.findall(r"```\n(user bridge\n.*?)```", PAGE.read_text(), re.DOTALL)
+    acl, passwords, secret = (tmp_path / name for name in ("acl", "passwords", "secret"))
+    acl.write_text(rules)
+    acl.chmod(0o600)
+    secret.write_text("pw")
+    program = shutil.which("mosquitto_passwd") or "mosquitto_passwd"
+    passwords.touch(0o600)
+    for user in ("bridge", "homeassistant"):
+        subprocess.run([program, "-b", str(passwords), user, "pw"], check=True)
+    mosquitto.stop()
+    mosquitto.settings = ["allow_anonymous false", f"password_file {passwords}", f"acl_file {acl}"]
+    mosquitto.start()
+    mqtt = Mqtt(host=mosquitto.host, port=mosquitto.port, username="bridge", password_file=secret)
+    config = configured(mosquitto, True, "deck", prefix="homeassistant")
+    config = config.model_copy(update={"name": "bridge", "mqtt": mqtt})
+    listener = Listener(mosquitto, login=("homeassistant", "pw"))
+    publisher = Publisher(mqtt, name="bridge", outbox=outbox, state=STATE)
+    try:
+        publisher.start()
+        announce(config, publisher, tmp_path)
+        wait_until(lambda: len(listener.payloads("bridge/config")) == 1, "it is announced")
+        listener.send("homeassistant/status", b"online")
+        wait_until(lambda: len(listener.payloads("bridge/config")) == 2, "it heard the birth")
+        publisher.keep("homeassistant/device/another/config", b"{}")
+        publisher.publish_picture("picture", b"jpeg", retain=False)
+        wait_until(lambda: bool(listener.payloads("bridge/picture")), "its own topics are allowed")
+        assert listener.payloads("another/config") == []
+        listener.send("tremorscope/bridge/alerts", b"forged")
+        listener.send("homeassistant/status", b"online")
+        wait_until(lambda: len(listener.payloads("bridge/config")) == 3, "what came after")
+        assert listener.payloads("bridge/alerts") == []
+    finally:
+        publisher.close(timeout_s=1.0)
+        listener.close()
