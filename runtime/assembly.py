@@ -23,6 +23,7 @@ from runtime.messages import State
 from runtime.mqtt import Publisher
 from runtime.outbox import Outbox
 from runtime.page import LivePage, Pictures
+from runtime.service_manager import ServiceManager
 from runtime.suppressed_record import SuppressedRecord
 from runtime.views import Picture, bounded_jpeg
 
@@ -41,7 +42,9 @@ def magnifier_for(config: Config) -> Magnifier | None:
 
 
 @contextmanager
-def assembled(config: Config, *, clock: Clock | None = None) -> Iterator[Daemon]:
+def assembled(
+    config: Config, *, clock: Clock | None = None, manager: ServiceManager | None = None
+) -> Iterator[Daemon]:
     """A daemon ready to run, with its page; on leaving, alerts are flushed and the state says offline."""
     with ExitStack() as stack:
         magnifier = magnifier_for(config)
@@ -89,6 +92,7 @@ def assembled(config: Config, *, clock: Clock | None = None) -> Iterator[Daemon]
             magnifier=magnifier,
             publisher=publisher,
             clock=clock,
+            manager=manager,
             seen=_each(*(one.see for one in (pictures, last_seen) if one is not None)),
             shown=_each(*(one.see_magnified for one in (pictures, last_seen) if one is not None)),
             # Every play of a file is a history of its own.

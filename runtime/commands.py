@@ -33,24 +33,21 @@ def demo(
 def run(context: typer.Context, config: ConfigFile) -> None:
     """Run the daemon: camera, magnification, measurement, alerts over MQTT."""
     import faulthandler
-    import signal
-    import sys
 
     from runtime.config_file import load
 
     faulthandler.enable()  # a daemon that a watchdog ends with SIGABRT tells where its threads were
-    loaded = load(config)  # a mistake in it is told before the stations take seconds to import
-    from runtime.assembly import assembled
+    from runtime.service_manager import ServiceManager
+
+    manager = ServiceManager()
+    if not manager.is_there:
+        load(config)  # a mistake in it is told before the stations take seconds to import
     from runtime.logs import set_up_logs
+    from runtime.service import Service
 
     set_up_logs(debug=bool(context.find_root().params.get("debug")))
-    ending = (signal.SIGINT, signal.SIGTERM)
-    for number in ending:  # before there is a daemon: leave, and let what was begun say goodbye
-        signal.signal(number, lambda *_: sys.exit(0))
-    with assembled(loaded) as daemon:
-        for number in ending:
-            signal.signal(number, lambda *_: daemon.stop())
-        daemon.run()
+    service = Service(config, manager)
+    service.run(service.first())
 
 
 @app.command()

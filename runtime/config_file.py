@@ -43,6 +43,11 @@ def load(path: Path) -> Config:
         Failure: the file cannot be read, is not UTF-8 or TOML, or says something that cannot be;
             one line for each problem.
     """
+    return parse(text_of(path), path)
+
+
+def text_of(path: Path) -> str:
+    """What a configuration file says, unchecked. Raises Failure when it cannot be read or is not UTF-8."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
@@ -57,14 +62,13 @@ def load(path: Path) -> Config:
             f"{path}: cannot be read ({error.strerror}); check its owner and permissions"
         ) from None
     try:
-        text = raw.decode("utf-8-sig")  # an editor's byte order mark is no mistake of the user's
+        return raw.decode("utf-8-sig")  # an editor's byte order mark is no mistake of the user's
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise Failure(
             f"{path}:{line}: byte 0x{raw[error.start]:02x} is not UTF-8, which TOML has to be; "
             "save the file as UTF-8"
         ) from None
-    return parse(text, path)
 
 
 def parse(text: str, where: Path) -> Config:

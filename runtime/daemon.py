@@ -36,6 +36,8 @@ from runtime.messages import utc_text
 from runtime.mqtt import Publisher
 from runtime.priority import give_way
 from runtime.remote import Command, Remote
+from runtime.rounds import Rounds
+from runtime.service_manager import ServiceManager
 from runtime.snapshot import Frames, Latencies, Snapshot, Waiting
 from runtime.suppressed_record import SuppressedRecord
 from runtime.telling import Raised, Telling
@@ -104,6 +106,7 @@ class Daemon:
         evidence: EvidenceRecorder | None = None,
         clock: Clock | None = None,
         snapshot: Command | None = None,
+        manager: ServiceManager | None = None,
     ) -> None:
         self._clock = clock or Clock()
         self._camera = RecoveringCamera(config.camera, config.recovery, clock=self._clock)
@@ -134,6 +137,9 @@ class Daemon:
         self._started_ns = time.monotonic_ns()
         # Files that are played as fast as possible have times of their own.
         self._has_clock = config.camera.real_time or not is_file(config.camera.source)
+        self._manager = manager
+        self._rounds = Rounds() if publisher is None else publisher.rounds
+        self._hung: str | None = None
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
         if publisher is not None:  # which may have a connection, and commands, by now
@@ -158,6 +164,8 @@ class Daemon:
             self._evidence.start([one.told.event_id for one in kept if one.told is not None])
         for thread in threads:
             thread.start()
+        if self._manager is not None:
+            self._manager.ready()
         tell_at = time.monotonic() + TELL_EVERY_S
         closed_by = math.inf
         # The measurement finishes what it was given; the eye has seen enough by then.
@@ -166,8 +174,10 @@ class Daemon:
             # signal that the kernel gives to another thread does not end a join.
             capture.join(LONGEST_DEAF_S)
             measure.join(LONGEST_DEAF_S)
+            if self._manager is not None:
+                self._feed_watchdog(self._manager)
             if time.monotonic() > tell_at:
-                log.info("%s", self.snapshot().line())
+                self._tell_how_it_goes()
                 tell_at += TELL_EVERY_S
             if self._stopping.is_set():
                 closed_by = min(closed_by, time.monotonic() + LONGEST_CLOSE_S)
@@ -187,6 +197,27 @@ class Daemon:
         if self._failure is not None:
             raise self._failure
 
+    def _tell_how_it_goes(self) -> None:
+        line = self.snapshot().line()
+        log.info("%s", line)
+        if self._manager is not None:
+            self._manager.status(line)
+
+    def _feed_watchdog(self, manager: ServiceManager) -> None:
+        """While every thread comes round: a frozen camera is for the health to tell, a hung thread is not."""
+        if manager.watchdog_s is None:
+            return
+        thread, away_s = self._rounds.longest()
+        if away_s < manager.watchdog_s / 2:
+            self._hung = None
+            manager.alive()
+        elif self._hung != thread:
+            self._hung = thread
+            log.error(
+                "%s has not come round for %.0f s; if it stays away, systemd restarts this process",
+                *(thread, away_s),
+            )
+
     def stop(self) -> None:
         """End soon; may be called from any thread and from a signal handler: it waits for nothing."""
         if not self._stopping.is_set():
@@ -197,6 +228,10 @@ class Daemon:
     def suppressed(self) -> int:
         """Alerts that would have been raised since the start, and were not."""
         return self._telling.suppressed
+
+    def tell_configuration_problem(self, problem: str | None) -> None:
+        """Why the newest configuration is not the one in use: an alert of the health's until it is None."""
+        self._measurement.health.configuration_problem = problem
 
     @property
     def told(self) -> Told:
@@ -322,6 +357,7 @@ class Daemon:
         if self._remembered is not None:
             self._telling.tell_again(self._remembered.untold)
         while not self._stopping.is_set():
+            self._rounds.came("measure")
             try:
                 frame = self._to_measure.get(timeout=0.2)
             except queue.Empty:
@@ -371,6 +407,7 @@ class Daemon:
         assert self._magnifier is not None
         give_way()
         while not self._stopping.is_set():
+            self._rounds.came("magnify")
             frame = self._to_magnify.get(timeout_s=0.2)
             if frame is None:
                 continue
@@ -395,3 +432,5 @@ class Daemon:
         except BaseException as error:
             self._failure = self._failure or error
             self.stop()
+        finally:
+            self._rounds.left(threading.current_thread().name)

@@ -79,6 +79,8 @@ class CameraHealth:
         steady_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """``wanted_hz``: the camera's configured rate; ``references``: regions on something still."""
+        self.configuration_problem: str | None = None
+        """Why the newest configuration is not the one in use, when it is not; any thread may set it."""
         self._health = health
         self._least_hz = health.rate.least_hz or (wanted_hz and _RATE_SHARE * wanted_hz) or None
         self._references = frozenset(references)
@@ -108,6 +110,12 @@ class CameraHealth:
             for name, (quantity, threshold, check) in thresholds.items()
             if check.enabled
         }
+        self._conditions["configuration"] = Condition(
+            Identity("health", "configuration", None, "problems"),
+            1.0,
+            Timing(0.0, 0.0),
+            grows=False,
+        )
 
     def look(self, frame: Frame) -> None:
         """Take every frame; most cost only their time."""
@@ -131,7 +139,11 @@ class CameraHealth:
 
         ``problem`` is what the camera's station says of itself.
         """
-        found = {"clock": self._clock()}
+        unused = self.configuration_problem
+        found = {
+            "clock": self._clock(),
+            "configuration": _FINE if unused is None else _Found(Verdict.ABOVE, 1.0, unused),
+        }
         if not displacements:
             found |= self._without_frames(t_s, problem)
         else:
@@ -177,7 +189,7 @@ class CameraHealth:
         return waited_s > max(_SHORTEST_WAIT_S, _WAITED_FRAMES * float(np.median(steps)))
 
     def _spoils(self, problem: str) -> tuple[str, ...]:
-        if problem == "clock" or (problem == "moved" and not self._references):
+        if problem in ("clock", "configuration") or (problem == "moved" and not self._references):
             return ()
         return _FROM_RATE if problem == "rate" else _FROM_PICTURE
 

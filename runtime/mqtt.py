@@ -29,6 +29,7 @@ from runtime.mqtt_commands import MqttCommands
 from runtime.mqtt_retained import MqttRetained
 from runtime.mqtt_state import RetainedState
 from runtime.outbox import Outbox
+from runtime.rounds import Rounds
 from runtime.stamps import Stamps
 from runtime.telemetry_delivery import TelemetryDelivery
 
@@ -75,6 +76,8 @@ class Publisher:
         self._outbox = outbox
         self._stamps = Stamps()
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.rounds = Rounds()
+        """When the sender's thread, and those of whoever adds to it, last came round."""
         self._counts: Counter[str] = Counter()
         self._counting = threading.Lock()
         self._last_ack: float | None = None
@@ -284,6 +287,7 @@ class Publisher:
     def _run(self) -> None:
         next_tick = monotonic() + _TICK_S
         while True:
+            self.rounds.came("mqtt-sender")
             wait_s = max(0.0, next_tick - monotonic())
             if self._online and self._telemetry.backlog:
                 wait_s = min(wait_s, _REPLAY_TICK_S)
@@ -306,6 +310,7 @@ class Publisher:
                 self._start_over()
             if finished or (self._deadline is not None and monotonic() >= self._deadline):
                 self._leave()
+                self.rounds.left("mqtt-sender")
                 return
 
     def _deliver(self) -> None:

@@ -26,6 +26,13 @@ ANNOUNCE_EVERY_S = 10.0
 """The retained state is not told more often for suppressed alerts; for health it is told at once."""
 
 _News = tuple[dict[str, Any], int]
+_WELL: dict[str, Any] = {
+    "health": (),
+    "outbox_problem": None,
+    "evidence_problem": None,
+    "unlocked": (),
+}
+"""What a state says before anything was announced."""
 Raised = Callable[[AlertMessage], None]
 
 
@@ -53,7 +60,7 @@ class Telling:
         self._unlocked = unlocked
         self._rate_told = {rule.name: False for rule in rules if rule.limit is not None}
         self._rules = rules
-        self._announced: _News = ({}, 0)
+        self._announced: _News = (_WELL, 0)
         self._announced_s = -ANNOUNCE_EVERY_S
 
     def tell_again(self, messages: Sequence[AlertMessage]) -> None:

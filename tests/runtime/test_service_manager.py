@@ -1,0 +1,74 @@
+import os
+import threading
+import time
+
+import pytest
+from daemons import config, daemon
+
+from runtime.rounds import Rounds
+from runtime.service_manager import ServiceManager
+
+
+class Manager(ServiceManager):
+    """Counts what systemd would hear."""
+
+    def __init__(self, watchdog_s: float | None) -> None:
+        super().__init__()
+        self.watchdog_s = watchdog_s
+        self.fed = 0
+
+    def alive(self) -> None:
+        self.fed += 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "5000000"}, 5.0),
+        ({"WATCHDOG_USEC": "5000000", "WATCHDOG_PID": str(os.getpid())}, 5.0),
+        ({"WATCHDOG_USEC": "5000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "nonsense"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+    ],
+)
+def test_the_watchdog_is_what_systemd_says_to_this_process(
+    environment: dict[str, str], expected: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WATCHDOG_USEC", "WATCHDOG_PID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert ServiceManager().watchdog_s == expected
+
+
+def test_the_thread_that_has_been_away_for_longest_is_named() -> None:
+    rounds = Rounds()
+    assert rounds.longest() == ("", 0.0)
+    rounds.came("measure")
+    time.sleep(0.05)
+    rounds.came("magnify")
+    thread, away_s = rounds.longest()
+    assert thread == "measure"
+    assert away_s >= 0.05
+    rounds.left("measure")
+    assert rounds.longest()[0] == "magnify"
+
+
+def test_a_thread_that_hangs_starves_the_watchdog_and_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    manager = Manager(0.4)
+    one = daemon(config("gst: fake"), manager=manager)
+    one._rounds.came("measure")
+    one._feed_watchdog(manager)
+    assert manager.fed == 1
+    threading.Event().wait(0.25)
+    one._feed_watchdog(manager)
+    one._feed_watchdog(manager)
+    assert manager.fed == 1
+    assert [record.levelname for record in caplog.records] == ["ERROR"], "told once"
+    assert "measure has not come round" in caplog.text
+    one._rounds.came("measure")
+    one._feed_watchdog(manager)
+    assert manager.fed == 2, "it came back"
