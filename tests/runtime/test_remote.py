@@ -3,12 +3,17 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
+from videos import moving
 
 from failure import Failure
 from runtime.config import Magnification
 from runtime.controls import Controls
+from runtime.last_seen import LastSeen
 from runtime.remote import MOST_BYTES, Remote
+from runtime.topics import TOPICS
 
 OPEN = "f00d"
 
@@ -74,3 +79,47 @@ def test_a_refused_command_is_answered_and_has_no_effect(name: str, sent: Any, r
     assert "\n" not in reply.reason
     assert board.controls.settings == Magnification()
     assert board.acknowledged == []
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        *(
+            ("magnification", {"gain": value})
+            for value in (1, 500, 0.99, 501, True, "20", None, [])
+        ),
+        *(("magnification", {"mode": value}) for value in ("static", "band-pass", "slow", 1, None)),
+        *(("magnification", {"low_hz": value}) for value in (0.001, 1e-4, -1, None)),
+        *(("magnification", {"high_hz": value}) for value in (500, 501, "5")),
+        ("magnification", {}),
+        ("magnification", {"area": None}),
+        ("magnification", {"area": {"x": 0, "y": 0, "width": 32, "height": 32}}),
+        ("magnification", {"area": {"x": 0, "y": 0, "width": 7, "height": 32}}),
+        ("magnification", {"area": {"x": 0, "y": 0, "width": 32}}),
+        ("magnification", {"weather": 1}),
+        ("acknowledge", {"event_id": OPEN}),
+        ("acknowledge", {"event_id": 1}),
+        ("acknowledge", {}),
+        ("acknowledge", {"event_id": OPEN, "x": 1}),
+        *(
+            ("snapshot", {"view": value})
+            for value in ("raw", "magnified", "beside", "back", None, 1)
+        ),
+        ("snapshot", {}),
+        ("snapshot", {"x": 1}),
+        ("snapshot", {"request_id": "x" * 64}),
+        ("snapshot", {"request_id": "x" * 65}),
+        ("snapshot", {"request_id": 1}),
+    ],
+)
+def test_the_schema_of_a_command_takes_what_is_carried_out(name: str, sent: dict[str, Any]) -> None:
+    [topic] = [one for one in TOPICS if one.address == f"command/{name}"]
+    assert topic.model is not None
+    takes = Draft202012Validator(topic.model.model_json_schema()).is_valid(sent)
+    controls = Controls(Magnification())
+    controls.picture_is((64, 64))
+    last = LastSeen(lambda _jpeg: True)
+    last.see(next(iter(moving(np.zeros(1)))))
+    remote = Remote(controls, lambda _event_id: None, snapshot=last.order)
+    reply = remote.answer(name, json.dumps(sent).encode())
+    assert (reply.accepted, reply.reason) == (takes, None if takes else reply.reason)
