@@ -203,10 +203,10 @@ def schema(
         "suppressed": messages.SuppressedAlert,
         "controls": messages.Present,
         "reply": messages.Reply,
-        "snapshot": Snapshot,
     }
     read = {one.address: one.model for one in TOPICS if one.is_command and one.model is not None}
     known = {"config": Config.model_json_schema, "asyncapi": asyncapi_document}
+    known["snapshot"] = Snapshot.model_json_schema
     known |= {name: partial(message_schema, model) for name, model in published.items()}
     known |= {name: model.model_json_schema for name, model in read.items()}
     if message not in known:

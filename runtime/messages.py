@@ -10,10 +10,17 @@ scale's; those of RMS and peak displacement are the scale's alone, and what nois
 """
 
 from datetime import datetime, timezone
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
+from pydantic_core import CoreSchema
 
 from runtime.config import Rectangle
 
@@ -60,6 +67,22 @@ class Message(BaseModel):
 
     schema_version: Literal[1] = 1
     stamp: Stamp | SkipJsonSchema[None] = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_missing(self, written: SerializerFunctionWrapHandler) -> Any:
+        """Where a message is kept or shown before it is published, it has no stamp, and not an empty one."""
+        told = written(self)
+        if self.stamp is None:
+            told.pop("stamp", None)
+        return told
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """That of the fields: pydantic cannot know what the serializer makes of them."""
+        fields: Any = {key: part for key, part in schema.items() if key != "serialization"}
+        return handler(fields)
 
 
 class State(Message):

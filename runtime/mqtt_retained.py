@@ -32,6 +32,7 @@ class MqttRetained:
         self._client, self._mqtt, self._work = client, mqtt, work
         self._kept: dict[str, _Kept] = {}
         self._again: dict[str, str] = {}  # topic that says online -> topic that is told again
+        self._asked: set[str] = set()
         self._sending = threading.Lock()
         self._on_its_way: dict[str, MQTTMessageInfo] = {}
 
@@ -81,8 +82,14 @@ class MqttRetained:
             return False
         if bytes(message.payload) == b"online":
             topic = self._again[message.topic]
-            self._work(lambda: self._tell(topic))
+            if topic not in self._asked:  # who says it without end fills nobody's memory
+                self._asked.add(topic)
+                self._work(lambda: self._tell_asked(topic))
         return True
+
+    def _tell_asked(self, topic: str) -> None:
+        self._asked.discard(topic)
+        self._tell(topic)
 
     def _replace_picture(self, topic: str, picture: _Kept) -> None:
         self._kept[topic] = picture

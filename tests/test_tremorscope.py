@@ -156,8 +156,8 @@ def test_schema_prints_a_json_schema(
 
 def test_an_unknown_schema_is_told_with_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert called(monkeypatch, "schema", "weather") == (
-        'tremorscope: "weather" has no schema; choose from: config, asyncapi, state, telemetry, shape, '
-        "alert, suppressed, controls, reply, snapshot, command/magnification, command/acknowledge, "
+        'tremorscope: "weather" has no schema; choose from: config, asyncapi, snapshot, state, '
+        "telemetry, shape, alert, suppressed, controls, reply, command/magnification, command/acknowledge, "
         "command/snapshot"
     )
 

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 from broker import Listener, Mosquitto, wait_until
+from paho.mqtt.client import MQTTMessage
 
 from runtime.config import Mqtt
 from runtime.messages import State
 from runtime.mqtt import Publisher
+from runtime.mqtt_client import client_for
+from runtime.mqtt_retained import MqttRetained
 from runtime.outbox import Outbox
 
 STATE = State(state="online", version="1", source="test")
@@ -130,3 +133,19 @@ def test_pictures_do_not_pile_up_on_a_slow_line_and_come_again_after_it_broke(
     finally:
         proxy.goes_on.set()
         proxy.close()
+
+
+def test_who_says_online_without_end_is_heard_once_at_a_time() -> None:
+    work: list[Callable[[], None]] = []
+    mqtt = Mqtt()
+    retained = MqttRetained(client_for(mqtt, "tremorscope/cam"), mqtt, work.append)
+    retained.keep("discovery", b"{}", again_on="birth")
+    birth = MQTTMessage(topic=b"birth")
+    birth.payload = b"online"
+    for _ in range(1000):
+        assert retained.arrived(birth)
+    assert len(work) == 1
+    work.pop()()
+    assert retained.arrived(birth)
+    assert len(work) == 1
+    assert not retained.arrived(MQTTMessage(topic=b"tremorscope/cam/command/magnification"))

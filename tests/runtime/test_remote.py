@@ -3,12 +3,17 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
+from videos import moving
 
 from failure import Failure
 from runtime.config import Magnification
 from runtime.controls import Controls
+from runtime.last_seen import LastSeen
 from runtime.remote import MOST_BYTES, Remote
+from runtime.topics import TOPICS
 
 OPEN = "f00d"
 
@@ -74,3 +79,44 @@ def test_a_refused_command_is_answered_and_has_no_effect(name: str, sent: Any, r
     assert "\n" not in reply.reason
     assert board.controls.settings == Magnification()
     assert board.acknowledged == []
+
+
+TRIED: dict[str, dict[str, list[Any]]] = {
+    "magnification": {
+        "gain": [1, 500, 0.99, 501, True, "20", None, []],
+        "mode": ["static", "band-pass", "slow", 1, None],
+        "low_hz": [0.001, 1e-4, -1, None],
+        "high_hz": [500, 501, "5"],
+        "area": [
+            None,
+            {"x": 0, "y": 0, "width": 32, "height": 32},
+            {"x": 0, "y": 0, "width": 7, "height": 32},
+            {"x": 0, "y": 0, "width": 32},
+        ],
+        "weather": [1],
+    },
+    "acknowledge": {"event_id": [OPEN, 1, None], "weather": [1]},
+    "snapshot": {
+        "view": ["raw", "magnified", "beside", "back", None, 1],
+        "request_id": ["x" * 64, "x" * 65, 1],
+        "weather": [1],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [(name, {key: one}) for name, keys in TRIED.items() for key in keys for one in keys[key]]
+    + [(name, {}) for name in TRIED],
+)
+def test_the_schema_of_a_command_takes_what_is_carried_out(name: str, sent: dict[str, Any]) -> None:
+    [topic] = [one for one in TOPICS if one.address == f"command/{name}"]
+    assert topic.model is not None
+    takes = Draft202012Validator(topic.model.model_json_schema()).is_valid(sent)
+    controls = Controls(Magnification())
+    controls.picture_is((64, 64))
+    last = LastSeen(lambda _jpeg: True)
+    last.see(next(iter(moving(np.zeros(1)))))
+    remote = Remote(controls, lambda _event_id: None, snapshot=last.order)
+    reply = remote.answer(name, json.dumps(sent).encode())
+    assert (reply.accepted, reply.reason) == (takes, None if takes else reply.reason)
