@@ -122,9 +122,16 @@ class Publisher:
         self._work.put(self._delivery.try_now)
 
     def publish_telemetry(self, message: Telemetry | ModeShape) -> None:
-        """Send telemetry, or keep it on disk until there is a connection. Returns at once."""
+        """Send telemetry; without a connection keep it on disk, and send it to ``history/`` later.
+
+        A topic of its own, since whoever shows what is now must not show what was then. Returns at once.
+        """
         topic = "shapes" if isinstance(message, ModeShape) else f"telemetry/{message.region}"
-        self._telemetry.publish(f"{self._prefix}/{topic}", self._stamps.payload(topic, message))
+        self._telemetry.publish(
+            f"{self._prefix}/{topic}",
+            self._stamps.payload(topic, message),
+            later=f"{self._prefix}/history/{topic}",
+        )
 
     def serve(self, answer: Answers) -> None:
         """Take commands, and have each answered in the sender's thread; see ``mqtt_commands.py``."""

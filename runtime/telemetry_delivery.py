@@ -60,8 +60,8 @@ class TelemetryDelivery:
         self._write_s = 0.0
         self._hold_until_s = 0.0
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Send now, or keep. Never waits for disk or network."""
+    def publish(self, topic: str, payload: bytes, *, later: str) -> None:
+        """Send now, or keep and send to the topic ``later``. Never waits for disk or network."""
         with self._lock:
             if self.connected and len(self._live) < self.most_live:
                 packet = self._send(topic, payload, False)
@@ -69,7 +69,7 @@ class TelemetryDelivery:
                     self._live.add(packet)
                     return
             if len(self._to_keep) < MOST_IN_MEMORY:
-                self._to_keep.append((topic, payload))
+                self._to_keep.append((later, payload))
             else:
                 self.dropped += 1
 

@@ -105,6 +105,15 @@ _TELEMETRY: dict[str, Any] = {
     "reason": None,
     "alert": True,
 }
+_SHAPE: dict[str, Any] = {
+    "time_utc": "2026-03-01T06:30:00.240Z",
+    "t_s": 86400.1,
+    "frequency_hz": 2.41,
+    "reference_region": "deck",
+    "reference_axis": "y",
+    "points": [],
+    "mac": 0.98,
+}
 
 TOPICS = (
     Topic(
@@ -141,17 +150,27 @@ TOPICS = (
         messages.ModeShape,
         "send",
         "How regions move together at a frequency that they share.",
-        _stamped(
-            {
-                "time_utc": "2026-03-01T06:30:00.240Z",
-                "t_s": 86400.1,
-                "frequency_hz": 2.41,
-                "reference_region": "deck",
-                "reference_axis": "y",
-                "points": [],
-                "mac": 0.98,
-            }
-        ),
+        _stamped(_SHAPE),
+        qos=1,
+        expires_s=TELEMETRY_EXPIRES_S,
+    ),
+    Topic(
+        "history-telemetry",
+        "history/telemetry/{region}",
+        messages.Telemetry,
+        "send",
+        "Telemetry that found no connection, once there is one, marked as replayed.",
+        _stamped(_TELEMETRY),
+        qos=1,
+        expires_s=TELEMETRY_EXPIRES_S,
+    ),
+    Topic(
+        "history-shapes",
+        "history/shapes",
+        messages.ModeShape,
+        "send",
+        "Shapes that found no connection, likewise.",
+        _stamped(_SHAPE),
         qos=1,
         expires_s=TELEMETRY_EXPIRES_S,
     ),

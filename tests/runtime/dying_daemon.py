@@ -26,6 +26,7 @@ from runtime.daemon import Daemon
 from runtime.frame import Frame
 from runtime.messages import AlertMessage
 from runtime.outbox import Outbox
+from runtime.rounds import Rounds
 
 MOVES_S = 12.0
 STEP_HZ, AMPLITUDE_PX = 5.0, 0.3
@@ -78,6 +79,7 @@ class Publisher:
     def __init__(self) -> None:
         self._outbox = Outbox(folder / "outbox.sqlite")
         self.outbox_problem = None
+        self.rounds = Rounds()
 
     def publish_alert(self, alert: AlertMessage) -> None:
         self._outbox.put("alerts", alert.model_dump_json().encode())

@@ -110,5 +110,7 @@ def test_the_page_lists_every_topic() -> None:
 def test_the_page_shows_every_example() -> None:
     blocks = re.findall(r"`([a-z/{}-]+)`:?\n\n```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert [(address, json.loads(text)) for address, text in blocks] == [
-        (topic.address, topic.example) for topic in WITH_MODEL
+        (topic.address, topic.example)
+        for topic in WITH_MODEL
+        if not topic.address.startswith("history/")  # the same messages, later
     ]

@@ -84,12 +84,15 @@ def test_all_that_is_published_is_as_the_document_says(
     for message in published:
         stamp = check(message, document)
         assert stamp is not None
-        stamps.setdefault(message.topic, []).append(stamp)
+        # Before there is a connection, telemetry waits: a part of the same stream.
+        stamps.setdefault(message.topic.replace("/history/", "/"), []).append(stamp)
     # One region has no shape to share.
     expected = {topic.name for topic in TOPICS if not topic.is_command} - {"shapes"}
-    assert {topic_of(message).name for message in published} == expected
+    names = {topic_of(message).name.removeprefix("history-") for message in published}
+    assert names == {name for name in expected if not name.startswith("history-")}
     for topic, told in stamps.items():
-        assert [each["number"] for each in told] == list(range(1, len(told) + 1)), topic
+        numbers = sorted(each["number"] for each in told)
+        assert numbers == list(range(1, len(told) + 1)), topic
     every = [stamp for told in stamps.values() for stamp in told]
     assert len({(stamp["device"], stamp["run_id"]) for stamp in every}) == 1
 
