@@ -121,7 +121,7 @@ def _ended(daemon: "subprocess.Popen[bytes]") -> None:
 
 
 def _config(source: str, width: int, height: int, rate: int, broker: int, page: int) -> str:
-    area = f"{{ x = {width // 2}, y = {height // 2}, width = 384, height = 216 }}"
+    area = f"{{ x = {(width - 384) // 2}, y = {(height - 216) // 2}, width = 384, height = 216 }}"
     regions = "".join(
         f'[[regions]]\nname = "r{place}"\nx = {width // 40 + column * width // 4}\n'
         f"y = {height // 20 + row * height // 4}\nwidth = {SIDE_PX}\nheight = {SIDE_PX}\n"

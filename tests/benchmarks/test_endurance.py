@@ -24,7 +24,7 @@ def samples(mb_per_hour: float = 0.0, lost: int = 0) -> list[Sample]:
             "processor_s": 0.3 * t_s,
         }
         values |= {"sent": sent, "captured": sent - (lost if minute > 60 else 0), "measured": sent}
-        others = {name: 0 for name in Sample.__dataclass_fields__}
+        others = dict.fromkeys(Sample.__dataclass_fields__, 0)
         every.append(Sample(**(others | values)))  # type: ignore[arg-type]
     return every
 
