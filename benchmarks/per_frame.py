@@ -9,9 +9,6 @@ touches a frame must pay.
 """
 
 import queue
-import shutil
-import socket
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -27,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.clips import Scene, render, sine
+from benchmarks.mosquitto import mosquitto
 from machine import processor
 from runtime.camera.source import BaseSource
 from runtime.config import Alert, Camera, Config, Mqtt, Rectangle, Region, Storage
@@ -119,7 +117,7 @@ def measure(*, turns: int = 5, frames: int = 240, rules: tuple[Alert, ...] = (QU
     source, from_gstreamer = _source()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        port = stack.enter_context(broker(folder))
+        port = stack.enter_context(mosquitto(folder))
         line = stack.enter_context(_line(folder, port, rules))
         for _ in range(LEARNING):
             line.carry(source)
@@ -270,33 +268,6 @@ def _source() -> tuple[_Film, bool]:
     buffers = [Gst.Buffer.new_wrapped(picture.tobytes()) for picture in pictures]
     memory = Memory()
     return _Film(lambda number: bytes_of(buffers[number], memory)), True
-
-
-@contextmanager
-def broker(folder: Path) -> Iterator[int | None]:
-    """The port of a Mosquitto of its own; None where it is not installed."""
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-    if program is None:
-        yield None
-        return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    settings = folder / "mosquitto.conf"
-    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen([program, "-c", str(settings)], stdout=quiet, stderr=quiet) as process:
-        try:
-            while process.poll() is None and not _answers(port):
-                time.sleep(0.05)
-            yield port
-        finally:
-            process.terminate()
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def main() -> None:

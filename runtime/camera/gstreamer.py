@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from failure import Failure
 from runtime.camera.gst_buffer import Memory, bytes_of
 from runtime.camera.locks import NETWORK_CAMERA, Locks, hold_argus
-from runtime.camera.pipelines import CAMERA, how_to_get, pipeline_text, shown
+from runtime.camera.pipelines import CAMERA, MOST_WAITING, how_to_get, pipeline_text, shown
 from runtime.camera.problem import CannotWork
 from runtime.camera.source import BaseSource
 from runtime.camera.usb import sends_mjpeg
@@ -143,7 +143,7 @@ class GStreamerSource(BaseSource):
                 "and one is added"
             )
         if sinks[0].get_property("max-buffers") == 0:  # no bound
-            sinks[0].set_property("max-buffers", 4)
+            sinks[0].set_property("max-buffers", MOST_WAITING)
         return sinks[0]
 
     def _start(self, real_time: bool) -> None:

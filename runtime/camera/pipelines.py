@@ -8,8 +8,10 @@ from runtime.config import Camera
 
 CAMERA = "camera"
 """Name of the element that stands for the camera, where a pipeline is built here."""
-SINK = "appsink name=frames max-buffers=4"
-"""At most four frames wait for the reader: an unbounded queue hides that it is too slow."""
+MOST_WAITING = 16
+"""Frames that may wait for the reader: a quarter of a second at 60 Hz, in which a busy machine may not run
+it; at full HD 100 MB, and only then. An unbounded queue would hide that it is too slow."""
+SINK = f"appsink name=frames max-buffers={MOST_WAITING}"
 
 RAW, MJPEG = "video/x-raw", "image/jpeg"
 

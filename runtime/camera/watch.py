@@ -14,6 +14,8 @@ from runtime.picture_look import LEAST_CONTRAST_GREY, STRIDE_PX
 _STEPS = 32  # that tell how far apart frames are
 _FEWEST_STEPS = 8
 _LOST_FROM = 1.5  # of the usual step
+_USUAL = 0.25  # that a step may differ from the usual one, to end what began with a long step ...
+_LONGEST_LATE = 16  # ... or so many frames after it
 
 
 @dataclass(slots=True)
@@ -52,6 +54,8 @@ class FrameWatch:
         self._frozen_ns = frozen_s * 1e9
         self._size = size
         self._steps_ns: deque[int] = deque(maxlen=_STEPS)
+        self._behind: float | None = None  # usual steps, since the last long one
+        self._late = 0
         self._newest_ns: int | None = None
         self._picture: NDArray[np.uint8] | None = None
         self._changed_ns = 0
@@ -59,6 +63,7 @@ class FrameWatch:
     def opened(self) -> None:
         """The camera was opened again: its times begin anew. The picture that froze may come again."""
         self._steps_ns.clear()
+        self._behind, self._late = None, 0
         self._newest_ns = None
 
     def see(self, frame: Frame) -> Frame:
@@ -96,10 +101,15 @@ class FrameWatch:
         return replace(frame, repeated=True)
 
     def _count_lost(self, step_ns: int) -> None:
+        """A long step is a lost frame only where the next ones do not come the sooner: then it was late."""
         if len(self._steps_ns) >= _FEWEST_STEPS:
-            usual_ns = median(self._steps_ns)
-            if step_ns >= _LOST_FROM * usual_ns:
-                self._counters.lost += round(step_ns / usual_ns) - 1
+            steps = step_ns / median(self._steps_ns)
+            if self._behind is not None or steps >= _LOST_FROM:
+                self._behind = (self._behind or 0.0) + steps - 1
+                self._late += 1
+                if abs(steps - 1) < _USUAL or self._late == _LONGEST_LATE:
+                    self._counters.lost += max(round(self._behind), 0)
+                    self._behind, self._late = None, 0
         self._steps_ns.append(step_ns)
 
 

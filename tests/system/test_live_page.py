@@ -1,10 +1,12 @@
 """The live page in a real browser, over a real daemon that plays the sample clip again and again."""
 
+import json
 import os
 import shutil
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from runtime.assembly import assembled
 from runtime.config_file import parse
 from runtime.daemon import Daemon
 from runtime.demo import SAMPLE
+from runtime.page.stream import STALLED_S, UNHEARD_S
 
 CONFIG = """
 name = "footbridge"
@@ -218,6 +221,25 @@ def test_a_watcher_too_many_is_told_so_and_comes_in_when_another_leaves(look: Lo
     # A browser notes every answer that is none of success.
     assert all("503" in problem for problem in late.problems)
     late.problems.clear()
+
+
+@pytest.mark.parametrize("view", [None, "raw", "beside"])
+def test_whoever_closes_the_page_leaves_the_picture_s_place(
+    look: Look, site: Site, view: str | None
+) -> None:
+    def watchers() -> int:
+        with urllib.request.urlopen(f"{site.url}api/now") as answer:
+            return int(json.load(answer)["watchers"])
+
+    looked = [look() for _ in range(3)]
+    for one in looked:
+        width_of_picture(one.page, 640)
+        if view is not None:  # the former view's stream must end, too
+            one.page.locator(f"input[value={view}]").check()
+    for one in looked:
+        one.context.close()
+    # A browser may read a stream on for a while that no page shows any more.
+    wait_until(lambda: watchers() == 0, "nobody watches", UNHEARD_S + STALLED_S + 5)
 
 
 def test_the_picture_moves_and_its_views_can_be_switched(opened: Opened, site: Site) -> None:

@@ -20,7 +20,7 @@ needs_gstreamer = pytest.mark.skipif(
     reason="TREMORSCOPE_WITHOUT_GSTREAMER=1",
 )
 
-BGR = "videoconvert ! video/x-raw,format=BGR ! appsink name=frames max-buffers=4"
+BGR = "videoconvert ! video/x-raw,format=BGR ! appsink name=frames max-buffers=16"
 
 
 def open_gst(pipeline: str, *, real_time: bool = False, timeout_s: float = 5.0) -> Source:

@@ -19,8 +19,8 @@ def picture(width: int = 64) -> np.ndarray[tuple[int, int, int], np.dtype[np.uin
     return RNG.integers(0, 255, (48, width, 3), dtype=np.uint8)
 
 
-def frames(*numbers: int) -> list[Frame]:
-    return [Frame(number, number * STEP_NS, picture()) for number in numbers]
+def frames(*numbers: float) -> list[Frame]:
+    return [Frame(int(number), round(number * STEP_NS), picture()) for number in numbers]
 
 
 def counters(one: FrameWatch) -> CameraCounters:
@@ -35,9 +35,16 @@ def test_changing_pictures_in_their_turn_pass_as_they_are() -> None:
 
 def test_frames_that_are_missing_are_counted_by_their_times() -> None:
     one = watch()
-    for frame in frames(*range(20), *range(22, 40), 45):
+    for frame in frames(*range(20), *range(22, 40), 45, 46):
         one.see(frame)
     assert counters(one).lost == 2 + 5
+
+
+def test_a_frame_that_only_comes_late_is_not_lost() -> None:
+    one = watch()
+    for frame in frames(*range(20), 21.8, 21.9, 22, *range(23, 30)):
+        one.see(frame)
+    assert counters(one).lost == 0
 
 
 def test_a_repeated_picture_is_marked_and_one_changed_pixel_makes_it_another() -> None:
