@@ -36,7 +36,7 @@ RATES_HZ = (30, 60)
 REGIONS, SIDE_PX = 16, 64
 MOVED_PX, THRESHOLD_PX = 2.0, 1.0
 MOVED_S = 0.1
-STILL_S = (0.25, 0.45)
+STILL_S = (0.5, 0.9)
 LEARNING_S = 12.0
 """The window of the spectrum is full then, and zero is learned."""
 NOISES = 6
@@ -80,7 +80,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[math.ceil(percent / 100 * len(ordered)) - 1] if ordered else math.nan
 
 
-def measure(rate_hz: int, *, seconds: float = 55.0, size_px: Size = SIZE_PX) -> Delays:
+def measure(rate_hz: int, *, seconds: float = 80.0, size_px: Size = SIZE_PX) -> Delays:
     """Motions for so many seconds. Raises Failure where no Mosquitto is installed."""
     with TemporaryDirectory() as place:
         folder = Path(place)
@@ -133,8 +133,8 @@ def _config(folder: Path, port: int, source: str, size_px: Size) -> Config:
             ),
         ),
         magnification=Magnification(area=None if whole else AREA),
-        # Two motions a second: clips of twenty seconds would be of forty each.
-        evidence=Evidence(before_s=1.0, after_s=1.0),
+        # A clip is done before the next motion: where alerts are rare, no clip is in the making either.
+        evidence=Evidence(before_s=0.2, after_s=0.2),
         storage=Storage(directory=folder),
         mqtt=Mqtt(host="127.0.0.1", port=port),
     )

@@ -248,10 +248,10 @@ def _at_once(at_once: tuple[AtOnce, ...]) -> Iterator[str]:
 def _growth(grown: list[Growth], length: Growth) -> Iterator[str]:
     yield (
         "Each amount in a process of its own. Time is processor time of all threads for a frame, everything "
-        "but the network and the broker, the median of turns; of the network it is that of the clock, on "
-        "all cores. Fitted is t = a + b n^p (a at least 0, least squares of relative errors), so that what "
-        "a frame costs at any amount is not taken for growth; *plain slope* is that of log t over log n, a "
-        "included; *off a line*: how far a point lies off the best a + b n.\n"
+        "but the network and the broker, or the network alone; the median of turns. Fitted is t = a + b n^p "
+        "(a at least 0, least squares of relative errors), so that what a frame costs at any amount is not "
+        "taken for growth; *plain slope* is that of log t over log n, a included; *off a line*: how far a "
+        "point lies off the best a + b n.\n"
     )
     yield "| what grows | else | from | to | time a frame | a | p | plain slope | off a line | peak memory |"
     yield "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"

@@ -38,7 +38,7 @@ def test_the_motions_of_a_film_are_told_and_their_first_frame_decides(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(latency, "LEARNING_S", 4.0)
-    found = latency.measure(30, seconds=3.0, size_px=(480, 360))
+    found = latency.measure(30, seconds=5.0, size_px=(480, 360))
     assert 4 < found.motions < 12
     assert 0 < len(found.from_motion_ms) == len(found.from_deciding_ms) <= found.motions
     waited_frames = 0.03 * np.subtract(found.from_motion_ms, found.from_deciding_ms)
