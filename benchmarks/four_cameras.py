@@ -13,7 +13,7 @@ from benchmarks.clips import sine
 from benchmarks.daemon_process import Reading, running
 from benchmarks.film import Size, camera, pictures, regions
 from benchmarks.latency import AREA
-from benchmarks.per_frame import broker
+from benchmarks.mosquitto import mosquitto
 from runtime.config import Alert, Camera, Config, Magnification, Mqtt, Storage
 
 CAMERAS = 4
@@ -81,7 +81,7 @@ def _at_once(size_px: Size, seconds: float, warming_s: float, *, magnified: bool
         # Longer than all daemons together take to start.
         count = round(RATE_HZ * (warming_s + seconds + 60))
         frames = [files[number % len(files)] for number in range(count)]
-        port = stack.enter_context(broker(folder))
+        port = stack.enter_context(mosquitto(folder))
         daemons = []
         for number in range(CAMERAS):
             whole = size_px[0] < AREA.x + AREA.width or size_px[1] < AREA.y + AREA.height

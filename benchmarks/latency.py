@@ -25,7 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from benchmarks.daemon_process import Reading, running
 from benchmarks.film import Size, camera, pictures, regions
-from benchmarks.per_frame import broker
+from benchmarks.mosquitto import mosquitto
 from failure import Failure
 from runtime.config import Alert, Camera, Config, Evidence, Magnification, Mqtt, Rectangle, Storage
 from runtime.snapshot import Snapshot
@@ -87,7 +87,7 @@ def measure(rate_hz: int, *, seconds: float = 80.0, size_px: Size = SIZE_PX) -> 
         files = pictures(folder / "pictures", size_px, (0.0, MOVED_PX, -MOVED_PX), noises=NOISES)
         shown, begins = schedule(rate_hz, seconds)
         frames = [files[3 * (number % NOISES) + which] for number, which in enumerate(shown)]
-        with broker(folder) as port:
+        with mosquitto(folder) as port:
             if port is None:
                 raise Failure("the latency needs a broker: install Debian's mosquitto")
             config = _config(
