@@ -128,6 +128,11 @@ class Listener:
         """The payloads of the messages whose topic ends so, in order of arrival."""
         return [bytes(m.payload) for m in list(self.messages) if m.topic.endswith(ending)]
 
+    def return_(self) -> None:
+        """Connect again after ``close``, with the same session."""
+        self._client.reconnect()
+        self._client.loop_start()
+
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
