@@ -26,6 +26,8 @@ CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (kind, id) WHERE parked IS N
 CREATE INDEX IF NOT EXISTS outbox_parked ON outbox (id) WHERE parked IS NOT NULL;
 """
 _COLUMNS = ("id", "kind", "topic", "payload", "crc", "parked")
+_ENDINGS = ("", "-wal", "-shm")
+"""Of the names of SQLite's files."""
 _CACHE_KIB = 2048
 _TRIED_BEYOND_DAMAGE = 10_000
 """Ids that are looked for one by one behind the first place that cannot be read."""
@@ -46,6 +48,8 @@ def open_file(path: Path, *, check: bool = True) -> sqlite3.Connection:
         Failure: it is a database of something else.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if _salvaged(path).exists():  # the process before was killed while it replaced a damaged file
+        _put_in_place(path)
     try:
         return _opened(path, check=check)
     except sqlite3.OperationalError:
@@ -81,20 +85,30 @@ def _opened(path: Path, *, check: bool) -> sqlite3.Connection:
 
 
 def _replaced(path: Path, damage: sqlite3.DatabaseError) -> sqlite3.Connection:
-    """The damaged file stays in the folder, for somebody to look at."""
-    aside = _move_aside(path)
-    database = _opened(path, check=False)
+    """The damaged file stays in the folder, for somebody to look at.
+
+    Whenever the process is killed, the next one finds either the damaged file or all that was read of it.
+    """
+    unfinished = path.with_name(f"{path.name}.salvaging")
+    for ending in _ENDINGS:
+        unfinished.with_name(unfinished.name + ending).unlink(missing_ok=True)
     saved = 0
-    with database:
-        for row in _readable(aside):
+    with closing(_opened(unfinished, check=False)) as database, database:
+        for row in _readable(path):
             insert = "INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?, ?, ?)"
             saved += database.execute(insert, row).rowcount
+    unfinished.rename(_salvaged(path))  # SQLite's last connection to it has left no log beside it
+    aside = _put_in_place(path)
     _log.error(
         "%s: the outbox is damaged (%s); it was moved to %s and a new one begun, with the %d messages that "
         "could be read; others that were in it are not delivered",
         *(path, " ".join(str(damage).split()), aside, saved),
     )
-    return database
+    return _opened(path, check=False)
+
+
+def _salvaged(path: Path) -> Path:
+    return path.with_name(f"{path.name}.salvaged")
 
 
 def _readable(path: Path) -> Iterator[tuple[Any, ...]]:
@@ -133,16 +147,17 @@ def _is_whole(number: Any, kind: Any, topic: Any, payload: Any, crc: Any, parked
     )
 
 
-def _move_aside(path: Path) -> Path:
+def _put_in_place(path: Path) -> Path:
+    """The salvaged file becomes the outbox; where the damaged one is now."""
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
     aside = path.with_name(f"{path.name}.damaged-{stamp}")
     number = 1
     while aside.exists():
         number += 1
         aside = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
-    path.rename(aside)
-    for ending in ("-wal", "-shm"):  # they belong to the damaged file, not to the new one
+    for ending in reversed(_ENDINGS):  # what lies beside the damaged file belongs to it
         other = path.with_name(path.name + ending)
         if other.exists():
             other.rename(aside.with_name(aside.name + ending))
+    _salvaged(path).rename(path)
     return aside

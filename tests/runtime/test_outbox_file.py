@@ -2,6 +2,7 @@
 
 import os
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,31 @@ def test_what_was_only_in_the_log_of_a_damaged_file_is_read_too(tmp_path: Path) 
     assert {one.name[-4:] for one in tmp_path.glob("copy.sqlite.damaged-*")} > {"-wal"}
     assert {payload_of(number) for number in range(MESSAGES // 2 + 6, MESSAGES)} <= found <= TRUE
     assert len(found) < MESSAGES
+
+
+@pytest.mark.parametrize("moves", range(4))
+def test_a_process_killed_while_it_reads_a_damaged_file_loses_nothing_of_it(
+    whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    damaged = bytearray(whole)
+    damaged[40_960 : 2 * 40_960] = os.urandom(40_960)
+    undisturbed = opened(tmp_path / "other.sqlite", bytes(damaged))
+    original, left = Path.rename, iter(range(moves))
+
+    def rename(self: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return original(self, target)
+
+    path = tmp_path / "outbox.sqlite"
+    path.write_bytes(damaged)
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr(Path, "rename", rename)
+        Outbox(path).close()
+    box = Outbox(path)
+    found = [row.payload for kind in Kind for row in box.pending(1000, kind=kind)]
+    box.close()
+    assert found == undisturbed
+    assert MESSAGES < len(found) < 2 * MESSAGES
+    aside = [one.read_bytes() for one in tmp_path.glob("outbox.sqlite.damaged-*")]
+    assert bytes(damaged) in aside
