@@ -52,6 +52,7 @@ class Publisher:
         unheard_retry_s: float = 30.0,
         keep_accepted_s: float | None = None,
         most_silent_s: float = 30.0,
+        refused_retry_s: float = 300.0,
     ) -> None:
         """Prepare the connection; nothing is sent before ``start``.
 
@@ -66,6 +67,7 @@ class Publisher:
                 after which the loss of a broker is noticed.
             most_silent_s: a broker that is there and does not acknowledge alerts for so long gets a new
                 connection.
+            refused_retry_s: when to try again what the broker refused: its rules may have changed.
 
         Raises:
             Failure: the password file or a certificate cannot be read, or the host is no host name.
@@ -85,6 +87,7 @@ class Publisher:
         self._deadline: float | None = None
         self._problem: str | None = None
         self._refuses_alerts = False
+        self._refused_retry_s, self._refused_s = refused_retry_s, 0.0
         if keep_accepted_s is None:
             keep_accepted_s = _BROKER_SAVES_S + 2 * mqtt.keepalive_s
         client = self._client = client_for(mqtt, self._prefix)
@@ -303,6 +306,9 @@ class Publisher:
         """Once a second, also where there is no end of work."""
         self._outbox.save()
         self._revive()
+        if self._refuses_alerts and monotonic() - self._refused_s > self._refused_retry_s:
+            self._refused_s = monotonic()
+            self._try_refused()
         if self._online and self._delivery.silent_s() > self._most_silent_s:
             self._tell("acknowledges no alerts, though it is there; connecting again")
             self._delivery.connected()  # the next one has its time
@@ -365,15 +371,19 @@ class Publisher:
         elif answer is Answer.LATER:
             self._tell(f"asks for patience: {text}; alerts are kept")
         elif refused is not None:
-            self._refuses_alerts |= answer is Answer.REFUSED
+            if answer is Answer.REFUSED and not self._refuses_alerts:
+                self._refuses_alerts, self._refused_s = True, monotonic()
             self._tell(f"refuses {topic}: {refused}")
         elif answer is Answer.DELIVERED:
             self._count("acknowledged")
             self._problem = None
             if self._refuses_alerts:  # no longer: its rules have changed
                 self._refuses_alerts = False
-                self._outbox.unpark()
-                self._delivery.go_back()
+                self._try_refused()
+
+    def _try_refused(self) -> None:
+        self._outbox.unpark()
+        self._delivery.go_back()
 
     def _revive(self) -> None:
         """Start paho's network thread again if it has died; this does nothing while it lives."""

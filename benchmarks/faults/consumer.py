@@ -31,6 +31,7 @@ class Consumer:
     ) -> None:
         """``slow_s`` is how long it takes over each message. Raises Failure when it cannot subscribe."""
         self.messages: list[tuple[float, MQTTMessage]] = []
+        self._event_ids: list[str] = []
         self.slow_s = slow_s
         self._topic = topic
         self._subscribed = 0
@@ -67,7 +68,9 @@ class Consumer:
 
     def event_ids(self) -> list[str]:
         """Of every alert that came, in order, repetitions too."""
-        return [str(json.loads(message.payload)["event_id"]) for _, message in list(self.messages)]
+        messages = self.messages[len(self._event_ids) :]
+        self._event_ids += [str(json.loads(message.payload)["event_id"]) for _, message in messages]
+        return list(self._event_ids)
 
     def wait_for(self, wanted: set[str], *, quiet_s: float = 4.0) -> None:
         """Until all are here, or nothing has come for ``quiet_s``."""

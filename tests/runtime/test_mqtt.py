@@ -37,6 +37,7 @@ def publisher(mosquitto: Mosquitto, outbox: Outbox) -> Iterator[Publish]:
         unheard_retry_s: float = 30.0,
         keep_accepted_s: float | None = None,
         most_silent_s: float = 30.0,
+        refused_retry_s: float = 300.0,
         **settings: Any,
     ) -> Publisher:
         mqtt = Mqtt(host=mosquitto.host, port=mosquitto.port, **settings)
@@ -48,6 +49,7 @@ def publisher(mosquitto: Mosquitto, outbox: Outbox) -> Iterator[Publish]:
             unheard_retry_s=unheard_retry_s,
             keep_accepted_s=keep_accepted_s,
             most_silent_s=most_silent_s,
+            refused_retry_s=refused_retry_s,
         )
         publishers.append(one)
         publishers[-1].start()
@@ -326,6 +328,27 @@ def test_an_alert_that_access_rules_forbid_is_parked_with_the_reason(
     counts = one.counts()
     assert (counts.acknowledged, counts.queued) == (0, 0)
     assert "refuses tremorscope/cam/alerts: Not authorized" in str(counts.problem)
+
+
+def test_a_refused_alert_follows_by_itself_once_the_rules_are_mended(
+    mosquitto: Mosquitto, listen: Listen, publisher: Publish
+) -> None:
+    """Nothing else may come to send for weeks."""
+    rules = mosquitto.folder / "rules"
+    rules.write_text("topic write tremorscope/cam/state\ntopic read #\n")
+    rules.chmod(0o600)
+    mosquitto.stop()
+    mosquitto.settings.append(f"acl_file {rules}")
+    mosquitto.start()
+    listener = listen()
+    one = publisher(refused_retry_s=0.5)
+    one.publish_alert(alert(1))
+    wait_until(lambda: one.counts().parked == 1, "the alert is parked")
+    rules.write_text("topic readwrite #\n")
+    mosquitto.reload()
+    wait_until(lambda: event_ids(listener) == ["event-1"], "the alert arrives")
+    drained(one)
+    assert (one.counts().parked, one.counts().reconnects) == (0, 0)
 
 
 def with_password(mosquitto: Mosquitto) -> None:
