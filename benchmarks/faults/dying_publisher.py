@@ -77,7 +77,7 @@ def publish(folder: Path, host: str, port: int, point: str, number: int) -> None
         _around(Publisher, "_take_acknowledgement", fate, after=after)
         _around(Publisher, "_send_telemetry", fate, after="telemetry replayed")
         _around(runtime.outbox_file, "_replaced", fate, before="damage found")
-        _around(runtime.outbox_file, "_is_whole", fate, after="a row read out")
+        _around(runtime.outbox_file, "_can_be_kept", fate, after="a row read out")
         _around(Path, "rename", fate, after="a file moved")
         _publish(folder, host, port, telemetry=point.startswith("telemetry"))
 

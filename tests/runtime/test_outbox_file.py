@@ -76,6 +76,37 @@ def test_a_damaged_page_costs_only_what_was_on_it(whole: bytes, tmp_path: Path) 
     assert len(found) >= 2 * MESSAGES - 12
 
 
+def test_noise_in_a_topic_parks_that_message_and_no_other(whole: bytes, tmp_path: Path) -> None:
+    """SQLite finds no damage there, and Python cannot read such a text."""
+    path = tmp_path / "outbox.sqlite"
+    begin = whole.index(b"alerts" + payload_of(30))
+    path.write_bytes(whole[:begin] + b"\xff" + whole[begin + 1 :])
+    box = Outbox(path)
+    found = [row.payload for row in box.pending(1000)]
+    assert found == [payload_of(number) for number in range(MESSAGES) if number != 30]
+    assert (box.problem, box.counts().parked) == (None, 1)
+    box.close()
+
+
+def test_noise_in_an_index_hides_no_message(whole: bytes, tmp_path: Path) -> None:
+    path, page = tmp_path / "outbox.sqlite", 4096
+    content = bytearray(whole)
+    content[2 * page + 3 : 2 * page + 5] = (5).to_bytes(2, "big")  # it claims to have five entries
+    assert len(opened(path, bytes(content))) == 2 * MESSAGES
+
+
+def test_a_format_that_noise_has_made_up_does_not_stop_the_outbox(
+    whole: bytes, tmp_path: Path
+) -> None:
+    opened(tmp_path / "outbox.sqlite", whole[:44] + b"\7\7\7\7" + whole[48:])
+    assert list(tmp_path.glob("outbox.sqlite.damaged-*"))
+
+
+def test_most_of_a_file_that_lost_its_end_is_read(whole: bytes, tmp_path: Path) -> None:
+    found = opened(tmp_path / "outbox.sqlite", whole[: len(whole) * 3 // 4])
+    assert len(found) > MESSAGES
+
+
 @pytest.mark.parametrize("content", [b"x" * 5000, b"", b"\0" * 8192])
 def test_a_file_that_is_no_database_is_kept_aside(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "outbox.sqlite"
