@@ -1,5 +1,7 @@
 """How trials are run: many at a time, each with its own chance, folder, broker, outbox and publisher."""
 
+import importlib
+import logging
 import random
 import shutil
 import tempfile
@@ -117,3 +119,13 @@ def publishing(
 def is_delivered(publisher: Publisher) -> bool:
     """Whether nothing waits: sent, accepted, or parked."""
     return publisher.counts().queued == 0
+
+
+def rows_of(name: str, plan: Plan) -> list[Row]:
+    """All rows of one fault, in a process of its own."""
+    logging.disable(logging.CRITICAL)  # what the daemon would tell of thousands of faults
+    plan.folder.mkdir(parents=True)
+    try:
+        return list(importlib.import_module(f"benchmarks.faults.{name}").rows(plan))
+    finally:
+        shutil.rmtree(plan.folder, ignore_errors=True)

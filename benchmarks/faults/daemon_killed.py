@@ -22,13 +22,14 @@ _OLD = 60
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """A row for each point; together they have at least as many trials as any other fault."""
+    """A row for each point; together they have four times the trials of another fault."""
     context = multiprocessing.get_context("forkserver")  # a child costs little, and has no threads
     context.set_forkserver_preload(["benchmarks.faults.dying_publisher"])
     for points, work in ((POINTS, _plain), (REFUSED_POINTS, _refused), (SALVAGE_POINTS, _salvage)):
         for point in points:
             row = Row(f"daemon SIGKILL: {point}")
-            yield plan.run(row, partial(work, context, point), at_once=6)
+            trials = max(2, plan.trials // 5)
+            yield plan.run(row, partial(work, context, point), at_once=6, trials=trials)
 
 
 def _plain(

@@ -48,8 +48,8 @@ def trial(kind: str, chance: random.Random, folder: Path) -> Trial:
     else:
         length = chance.choice(_NOISE_BYTES)
         content[begin : begin + length] = chance.randbytes(len(content[begin : begin + length]))
-    for name, whole in files.items():
-        (folder / name).write_bytes(content if name == harmed else whole)
+    for name, sound in files.items():
+        (folder / name).write_bytes(content if name == harmed else sound)
     broker = Broker(folder / "broker")
     broker.start()
     consumer = Consumer(broker)

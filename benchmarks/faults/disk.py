@@ -106,12 +106,17 @@ def beyond_the_bound(chance: random.Random, folder: Path) -> Trial:
         if counts.pending + counts.dropped_alerts != len(names):
             complaints.append("a loss was not counted")
         _empty(disk)
-        wait_until(lambda: box.save() is None and box.problem is None, 10)
+        wait_until(lambda: _saved(box), 10)
         kept = [row.payload.decode() for row in box.pending(1000)]
         box.close()
         if set(kept) < set(names[-MOST_UNSAVED:]):
             complaints.append("not the newest were kept")
     return Trial(names, kept, kept, complaints=tuple(complaints))
+
+
+def _saved(box: Outbox) -> bool:
+    box.save()
+    return box.problem is None
 
 
 @contextmanager

@@ -91,13 +91,15 @@ def _publish(folder: Path, host: str, port: int, *, telemetry: bool) -> None:
     one = Publisher(mqtt, name="cam", outbox=outbox, state=STATE, keep_accepted_s=KEEP_ACCEPTED_S)
     one.start()
     wait_until(lambda: one.counts().connected)
-    with (folder / "created").open("ab", buffering=0) as created:
-        with (folder / "stored").open("ab", buffering=0) as stored:
-            for number in range(ALERTS):
-                created.write(b"%d\n" % number)
-                one.publish_alert(alert(str(number)))
-                stored.write(b"%d\n" % number)
-                time.sleep(0.03)
+    created, stored = (
+        os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for name in ("created", "stored")
+    )
+    for number in range(ALERTS):
+        os.write(created, b"%d\n" % number)
+        one.publish_alert(alert(str(number)))
+        os.write(stored, b"%d\n" % number)
+        time.sleep(0.03)
     time.sleep(1.5)
     os._exit(NOT_REACHED)
 
@@ -120,7 +122,7 @@ def _database(fate: _Fate) -> type[sqlite3.Connection]:
 
         _verb = ""
 
-        def executemany(self, sql: str, rows: Iterable[Any], /) -> sqlite3.Cursor:  # type: ignore[override]
+        def executemany(self, sql: str, rows: Iterable[Any], /) -> sqlite3.Cursor:
             rows = list(rows)
             result = super().executemany(sql, rows)
             self._verb = sql.split()[0]
@@ -129,7 +131,7 @@ def _database(fate: _Fate) -> type[sqlite3.Connection]:
             fate.passes(f"{self._verb} not committed")
             return result
 
-        def execute(self, sql: str, *rest: Any) -> sqlite3.Cursor:  # type: ignore[override]
+        def execute(self, sql: str, *rest: Any) -> sqlite3.Cursor:
             result = super().execute(sql, *rest)
             if sql.startswith("INSERT OR IGNORE"):
                 self._verb = "SALVAGE"

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from benchmarks.faults.broker import Broker, wait_until
@@ -25,9 +26,7 @@ MOST_SILENT_S = 3.0
 
 def rows(plan: Plan) -> Iterator[Row]:
     for kind, title in KINDS.items():
-        yield plan.run(
-            Row(title), lambda chance, folder, kind=kind: trial(kind, chance, folder), at_once=25
-        )
+        yield plan.run(Row(title), partial(trial, kind), at_once=25)
 
 
 def trial(kind: str, chance: random.Random, folder: Path) -> Trial:
