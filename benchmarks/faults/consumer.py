@@ -15,6 +15,7 @@ from benchmarks.faults.broker import Broker, wait_until
 from failure import Failure
 
 _number = count()
+_REPETITIONS_S = 0.3
 
 
 class Consumer:
@@ -73,9 +74,11 @@ class Consumer:
         return list(self._event_ids)
 
     def wait_for(self, wanted: set[str], *, quiet_s: float = 4.0) -> None:
-        """Until all are here, or nothing has come for ``quiet_s``."""
+        """Until all are here and no repetition follows, or nothing has come for ``quiet_s``."""
         seen, since = -1, time.monotonic()
-        while not wanted <= set(self.event_ids()) and time.monotonic() < since + quiet_s:
+        while time.monotonic() < since + (
+            _REPETITIONS_S if wanted <= set(self.event_ids()) else quiet_s
+        ):
             if len(self.messages) > seen:
                 seen, since = len(self.messages), time.monotonic()
             time.sleep(0.02)
