@@ -38,8 +38,11 @@ def trial(
     away = chance.random() < 0.5
     if away:
         consumer.go_away()
+    subscriptions = consumer.subscriptions
     broker.stop()  # the session is an old one, and long saved
     broker.start()
+    if not away:
+        wait_until(lambda: consumer.subscriptions > subscriptions)
     names = [f"{number}" for number in range(BURST)]
     pauses_s = [chance.uniform(0.0, 0.02) for _ in names]
     fatal, linger_s = chance.randrange(BURST + 1), chance.uniform(0.0, 1.5)

@@ -35,7 +35,8 @@ class Consumer:
         self._event_ids: list[str] = []
         self.slow_s = slow_s
         self._topic = topic
-        self._subscribed = 0
+        self.subscriptions = 0
+        """Which the broker has confirmed, one at each connection."""
         self._client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"consumer-{os.getpid()}-{next(_number)}",
@@ -55,9 +56,9 @@ class Consumer:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
         properties.SessionExpiryInterval = 36_000
         self._client.connect_async(*self._where, 5, clean_start=False, properties=properties)
-        before = self._subscribed
+        before = self.subscriptions
         self._client.loop_start()
-        if not wait_until(lambda: self._subscribed > before):
+        if not wait_until(lambda: self.subscriptions > before):
             raise Failure("the consumer cannot subscribe")
 
     def go_away(self) -> None:
@@ -91,7 +92,7 @@ class Consumer:
         client.subscribe(self._topic, qos=1)
 
     def _on_subscribe(self, *_: Any) -> None:
-        self._subscribed += 1
+        self.subscriptions += 1
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         if self.slow_s:
