@@ -9,11 +9,14 @@ Promised is: at least once, until the broker has accepted an alert *for somebody
   "Quota exceeded" and "Packet identifier in use" pass by themselves and are tried again instead.
 - After a lost connection, paho sends again what it was not answered for, before anything newer. A
   consumer may therefore see an alert twice, and tells it by ``event_id``, ``type``, ``sequence``.
+- A broker acknowledges before its disk has the message, and may be killed in between. So an accepted alert
+  stays in the outbox for another ``keep_s``, and is sent again if the connection is lost within that time.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import takewhile
 from time import monotonic
 
 from runtime.outbox import Outbox
@@ -79,6 +82,7 @@ class AlertDelivery:
         *,
         window: int,
         retry_s: float,
+        keep_s: float = 0.0,
     ) -> None:
         """Nothing is sent before ``feed``.
 
@@ -88,6 +92,7 @@ class AlertDelivery:
                 for a connection; returns the packet id, or None when it takes no more.
             window: how many alerts may be unacknowledged.
             retry_s: when to try again what nobody listened to.
+            keep_s: how long the broker may take to write what it accepted to its disk.
         """
         self.window = window
         self.held = False
@@ -97,9 +102,11 @@ class AlertDelivery:
         self._outbox = outbox
         self._send = send
         self._retry_s = retry_s
+        self._keep_s = keep_s
         self._progress_s = 0.0
         self._in_flight: dict[int, int] = {}  # packet id -> row
-        self._settled: dict[int, str | None] = {}  # row -> why to park it; None when delivered
+        self._accepted: dict[int, float] = {}  # row -> since when, oldest first
+        self._refused: dict[int, str] = {}  # row -> why
         self._sent_up_to = 0
         self._draining = False
         self._hold_until = 0.0
@@ -111,18 +118,19 @@ class AlertDelivery:
             self._sent_up_to = 0
         if self._draining or monotonic() < self._hold_until:
             return
-        room = (1 if self.held else self.window) - len(self._in_flight)
-        if room <= 0:
-            return
-        for row in self._outbox.pending(room, after=self._sent_up_to):
-            if row.id not in self._settled:
-                packet = self._send(row.topic, row.payload, row.id <= self.replayed_up_to)
-                if packet is None:
-                    return
-                if not self._in_flight:
-                    self._progress_s = monotonic()
-                self._in_flight[packet] = row.id
-            self._sent_up_to = row.id
+        while (room := (1 if self.held else self.window) - len(self._in_flight)) > 0:
+            rows = self._outbox.pending(room, after=self._sent_up_to)
+            for row in rows:
+                if row.id not in self._accepted and row.id not in self._refused:
+                    packet = self._send(row.topic, row.payload, row.id <= self.replayed_up_to)
+                    if packet is None:
+                        return
+                    if not self._in_flight:
+                        self._progress_s = monotonic()
+                    self._in_flight[packet] = row.id
+                self._sent_up_to = row.id
+            if not rows:
+                return
 
     def acknowledged(self, packet: int, reason: int, text: str) -> Answer:
         """Take in the broker's answer; ``settle`` writes it to the outbox."""
@@ -136,40 +144,50 @@ class AlertDelivery:
             self._hold_until = monotonic() + self._retry_s
             return Answer.NOBODY_LISTENS if reason == _NOBODY_LISTENS else Answer.LATER
         if reason >= REFUSED:
-            self._settled[row] = text
+            self._refused[row] = text
             return Answer.REFUSED
-        self._settled[row] = None
+        self._accepted[row] = monotonic()
         self.held = False
         self._hold_until = 0.0
         return Answer.DELIVERED
 
-    def settle(self) -> None:
-        """Write the answers to the outbox.
+    @property
+    def accepted(self) -> int:
+        """How many alerts are in the outbox only in case that the broker loses them."""
+        return len(self._accepted)
+
+    def settle(self, *, at_once: bool = False) -> None:
+        """Write the answers to the outbox: those of ``keep_s`` ago, or all.
 
         What cannot be written is kept for the next call: without that memory, a full disk would
         have the same alert sent again and again.
         """
-        delivered = [row for row, refusal in self._settled.items() if refusal is None]
-        if delivered and self._outbox.done(delivered):
-            for row in delivered:
-                del self._settled[row]
-        for row, refusal in list(self._settled.items()):
-            if refusal is not None and self._outbox.park(row, refusal):
-                del self._settled[row]
+        # While the disk takes nothing, there is little room for alerts, and none for delivered ones.
+        keep_s = 0.0 if at_once or self._outbox.problem is not None else self._keep_s
+        latest = monotonic() - keep_s
+        due = list(takewhile(lambda row: self._accepted[row] <= latest, self._accepted))
+        if due and self._outbox.done(due):
+            for row in due:
+                del self._accepted[row]
+        for row, reason in list(self._refused.items()):
+            if self._outbox.park(row, reason):
+                del self._refused[row]
 
     def try_now(self) -> None:
         """There is a new alert or a new connection: do not wait for ``retry_s``."""
         self._hold_until = 0.0
 
     def connection_lost(self) -> None:
-        """paho will send again what is in flight; nothing newer may overtake that."""
-        self._draining = bool(self._in_flight)
+        """paho will send again what is in flight, and this what the broker may have lost."""
+        latest = monotonic() - self._keep_s
+        self._accepted = {row: since for row, since in self._accepted.items() if since <= latest}
+        self.go_back()
 
     def connected(self) -> None:
         """What is in the outbox by now had to wait for this connection."""
         self.replayed_up_to = self._outbox.newest_id()
         self._progress_s = monotonic()
-        self.go_back()
+        self.connection_lost()  # nobody may have noticed
         self.try_now()
 
     def go_back(self) -> None:
@@ -188,4 +206,6 @@ class AlertDelivery:
 
     def is_idle(self) -> bool:
         """Whether every alert has its answer, or waits for somebody to listen."""
-        return self.held or not (self._in_flight or self._settled or self._outbox.pending(1))
+        return self.held or not (
+            self._in_flight or self._refused or self._outbox.counts().pending > self.accepted
+        )

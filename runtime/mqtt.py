@@ -38,8 +38,7 @@ _P = ParamSpec("_P")
 
 _TICK_S = 1.0
 _REPLAY_TICK_S = 0.05
-_LONGEST_SILENCE_S = 30.0
-"""A broker that is there and does not acknowledge alerts for so long gets a new connection."""
+_BROKER_SAVES_S = 10.0
 TELEMETRY_EXPIRES_S = 86_400
 _SHARES = {"alerts": 8, "live": 7, "replayed": 4}
 """Of what may be unacknowledged: 20 messages with that of the state, which is paho's own limit."""
@@ -56,6 +55,9 @@ class Publisher:
         outbox: Outbox,
         state: State,
         unheard_retry_s: float = 30.0,
+        keep_accepted_s: float | None = None,
+        most_silent_s: float = 30.0,
+        refused_retry_s: float = 300.0,
     ) -> None:
         """Prepare the connection; nothing is sent before ``start``.
 
@@ -65,6 +67,12 @@ class Publisher:
             outbox: where alerts wait; it stays the caller's to close, after this publisher.
             state: what ``<topic>/<name>/state`` tells while this publisher is connected.
             unheard_retry_s: when to try again an alert that nobody has subscribed to.
+            keep_accepted_s: an alert is sent again if the connection is lost so soon after the broker
+                accepted it. None: 10 s for the broker to write it to its disk, and twice the keep-alive,
+                after which the loss of a broker is noticed.
+            most_silent_s: a broker that is there and does not acknowledge alerts for so long gets a new
+                connection.
+            refused_retry_s: when to try again what the broker refused: its rules may have changed.
 
         Raises:
             Failure: the password file or a certificate cannot be read, or the host is no host name.
@@ -75,6 +83,7 @@ class Publisher:
         self._where = f"MQTT broker {mqtt.host}:{mqtt.port}"
         self._outbox = outbox
         self._stamps = Stamps()
+        self._most_silent_s = most_silent_s
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.rounds = Rounds()
         """When the sender's thread, and those of whoever adds to it, last came round."""
@@ -86,6 +95,9 @@ class Publisher:
         self._deadline: float | None = None
         self._problem: str | None = None
         self._refuses_alerts = False
+        self._refused_retry_s, self._refused_s = refused_retry_s, 0.0
+        if keep_accepted_s is None:
+            keep_accepted_s = _BROKER_SAVES_S + 2 * mqtt.keepalive_s
         client = self._client = client_for(mqtt, self._prefix)
         client.on_connect = self._guarded(self._on_connect)
         client.on_connect_fail = self._guarded(self._on_connect_fail)
@@ -95,7 +107,11 @@ class Publisher:
         client.on_message = self._guarded(self._on_message)
         # From here on the sender thread's own:
         self._delivery = AlertDelivery(
-            outbox, self._send_alert, window=_SHARES["alerts"], retry_s=unheard_retry_s
+            outbox,
+            self._send_alert,
+            window=_SHARES["alerts"],
+            retry_s=unheard_retry_s,
+            keep_s=keep_accepted_s,
         )
         self._telemetry = TelemetryDelivery(
             outbox, self._send_telemetry, replay_hz=mqtt.replay_hz, retry_s=unheard_retry_s
@@ -170,7 +186,7 @@ class Publisher:
         kept, counts, last_ack = self._outbox.counts(), self._counts, self._last_ack
         return DeliveryCounts(
             connected=self._connected,
-            queued=kept.pending,
+            queued=max(0, kept.pending - self._delivery.accepted),
             unsaved=kept.unsaved,
             parked=kept.parked,
             waiting_telemetry=kept.telemetry,
@@ -332,7 +348,10 @@ class Publisher:
         """Once a second, also where there is no end of work."""
         self._outbox.save()
         self._revive()
-        if self._online and self._delivery.silent_s() > _LONGEST_SILENCE_S:
+        if self._refuses_alerts and monotonic() - self._refused_s > self._refused_retry_s:
+            self._refused_s = monotonic()
+            self._try_refused()
+        if self._online and self._delivery.silent_s() > self._most_silent_s:
             self._tell("acknowledges no alerts, though it is there; connecting again")
             self._delivery.connected()  # the next one has its time
             self._cut()
@@ -395,15 +414,19 @@ class Publisher:
         elif answer is Answer.LATER:
             self._tell(f"asks for patience: {text}; alerts are kept")
         elif refused is not None:
-            self._refuses_alerts |= answer is Answer.REFUSED
+            if answer is Answer.REFUSED and not self._refuses_alerts:
+                self._refuses_alerts, self._refused_s = True, monotonic()
             self._tell(f"refuses {topic}: {refused}")
         elif answer is Answer.DELIVERED:
             self._count("acknowledged")
             self._problem = None
             if self._refuses_alerts:  # no longer: its rules have changed
                 self._refuses_alerts = False
-                self._outbox.unpark()
-                self._delivery.go_back()
+                self._try_refused()
+
+    def _try_refused(self) -> None:
+        self._outbox.unpark()
+        self._delivery.go_back()
 
     def _revive(self) -> None:
         """Start paho's network thread again if it has died; this does nothing while it lives."""
@@ -446,7 +469,7 @@ class Publisher:
                 self._work.get(timeout=max(0.0, enough - monotonic()))()
         except queue.Empty:
             _log.warning("%s: did not acknowledge the farewell", self._where)
-        self._delivery.settle()
+        self._delivery.settle(at_once=True)
         self._telemetry.write(at_once=True)
         self._client.disconnect()
         self._client.loop_stop()

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TypeVar
 
 from failure import Failure
-from runtime.outbox_file import crc_of, open_file
+from runtime.outbox_file import crc_of, is_whole, open_file
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -139,9 +139,9 @@ class Outbox:
         )
         with self._lock:
             found = self._use(lambda on: on.execute(select, (kind, after, limit)).fetchall()) or []
-            rows = [Row(*row[:3]) for row in found if row[3] == crc_of(row[1], row[2])]
+            rows = [Row(*row[:3]) for row in found if is_whole(*row[1:])]
             if len(rows) < len(found):
-                damaged = {row[0] for row in found} - {row.id for row in rows}
+                damaged = {row[0] for row in found if not is_whole(*row[1:])}
                 self._use(lambda on: self._park(on, damaged, DAMAGED))
             if kind is Kind.ALERT:
                 rows += [row for row in self._unsaved.values() if row.id > after]

@@ -3,6 +3,7 @@
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -67,6 +68,11 @@ class Mosquitto:
         self._process.kill()
         self._process.wait()
 
+    def reload(self) -> None:
+        """Have it read its access rules again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
@@ -127,6 +133,11 @@ class Listener:
     def payloads(self, ending: str) -> list[bytes]:
         """The payloads of the messages whose topic ends so, in order of arrival."""
         return [bytes(m.payload) for m in list(self.messages) if m.topic.endswith(ending)]
+
+    def return_(self) -> None:
+        """Connect again after ``close``, with the same session."""
+        self._client.reconnect()
+        self._client.loop_start()
 
     def close(self) -> None:
         self._client.disconnect()

@@ -159,3 +159,24 @@ def test_after_going_back_what_was_parked_goes_when_all_answers_are_in(
     delivery.settle()
     delivery.feed()
     assert network.sent == [b"a", b"b", b"a", b"c"]
+
+
+def test_an_accepted_alert_stays_for_a_while_and_goes_again_if_the_connection_is_lost(
+    outbox: Outbox, network: Network
+) -> None:
+    delivery = AlertDelivery(outbox, network.send, window=2, retry_s=1000.0, keep_s=1000.0)
+    delivery.feed()
+    for packet in (1, 2):
+        delivery.acknowledged(packet, SUCCESS, "")
+    delivery.settle()
+    delivery.feed()
+    assert (delivery.accepted, outbox.counts().pending) == (2, 3)
+    delivery.acknowledged(3, SUCCESS, "")
+    assert delivery.is_idle()
+    delivery.connection_lost()
+    delivery.feed()
+    assert network.sent == [b"a", b"b", b"c", b"a", b"b"]
+    for packet in (4, 5):
+        delivery.acknowledged(packet, SUCCESS, "")
+    delivery.settle(at_once=True)
+    assert outbox.counts().pending == 1

@@ -32,11 +32,26 @@ def publisher(mosquitto: Mosquitto, outbox: Outbox) -> Iterator[Publish]:
     """Starts publishers to ``mosquitto`` that are closed after the test."""
     publishers: list[Publisher] = []
 
-    def make(*, unheard_retry_s: float = 30.0, **settings: Any) -> Publisher:
+    def make(
+        *,
+        unheard_retry_s: float = 30.0,
+        keep_accepted_s: float | None = None,
+        most_silent_s: float = 30.0,
+        refused_retry_s: float = 300.0,
+        **settings: Any,
+    ) -> Publisher:
         mqtt = Mqtt(host=mosquitto.host, port=mosquitto.port, **settings)
-        publishers.append(
-            Publisher(mqtt, name="cam", outbox=outbox, state=STATE, unheard_retry_s=unheard_retry_s)
+        one = Publisher(
+            mqtt,
+            name="cam",
+            outbox=outbox,
+            state=STATE,
+            unheard_retry_s=unheard_retry_s,
+            keep_accepted_s=keep_accepted_s,
+            most_silent_s=most_silent_s,
+            refused_retry_s=refused_retry_s,
         )
+        publishers.append(one)
         publishers[-1].start()
         return publishers[-1]
 
@@ -115,6 +130,33 @@ def test_no_alert_is_lost_when_the_broker_is_killed_in_the_middle(
     expected = {f"event-{number}" for number in range(50)}
     wait_until(lambda: set(event_ids(listener)) == expected, "all 50 alerts arrive", 20)
     assert one.counts().reconnects == 1
+
+
+def test_a_broker_that_loses_what_it_has_just_acknowledged_gets_it_again(
+    mosquitto: Mosquitto, listen: Listen, publisher: Publish
+) -> None:
+    """It acknowledges before its disk has the message."""
+    mosquitto.settings += [
+        "persistence true",
+        f"persistence_location {mosquitto.folder}/",
+        "autosave_interval 600",
+    ]
+    mosquitto.stop()
+    mosquitto.start()
+    away = listen()
+    mosquitto.stop()  # saves the session of the listener
+    away.close()
+    mosquitto.start()
+    one = publisher()
+    one.publish_alert(alert(1))
+    wait_until(lambda: one.counts().acknowledged == 1, "the alert is acknowledged")
+    assert one.counts().queued == 0
+    mosquitto.kill()
+    wait_until(lambda: not one.counts().connected, "the loss of the broker is noticed")
+    mosquitto.start()
+    wait_until(lambda: one.counts().acknowledged == 2, "the alert is acknowledged again")
+    away.return_()
+    wait_until(lambda: event_ids(away) == ["event-1"], "the alert arrives")
 
 
 def run_publisher(mosquitto: Mosquitto, outbox: Path, then: str) -> subprocess.Popen[str]:
@@ -295,6 +337,27 @@ def test_an_alert_that_access_rules_forbid_is_parked_with_the_reason(
     assert "refuses tremorscope/cam/alerts: Not authorized" in str(counts.problem)
 
 
+def test_a_refused_alert_follows_by_itself_once_the_rules_are_mended(
+    mosquitto: Mosquitto, listen: Listen, publisher: Publish
+) -> None:
+    """Nothing else may come to send for weeks."""
+    rules = mosquitto.folder / "rules"
+    rules.write_text("topic write tremorscope/cam/state\ntopic read #\n")
+    rules.chmod(0o600)
+    mosquitto.stop()
+    mosquitto.settings.append(f"acl_file {rules}")
+    mosquitto.start()
+    listener = listen()
+    one = publisher(refused_retry_s=0.5)
+    one.publish_alert(alert(1))
+    wait_until(lambda: one.counts().parked == 1, "the alert is parked")
+    rules.write_text("topic readwrite #\n")
+    mosquitto.reload()
+    wait_until(lambda: event_ids(listener) == ["event-1"], "the alert arrives")
+    drained(one)
+    assert (one.counts().parked, one.counts().reconnects) == (0, 0)
+
+
 def with_password(mosquitto: Mosquitto) -> None:
     file = mosquitto.folder / "passwords"
     program = str(Path(mosquitto.program).with_name("mosquitto_passwd"))
@@ -384,9 +447,9 @@ def test_a_disk_that_cannot_forget_an_alert_does_not_repeat_it(
 
     monkeypatch.setattr(outbox, "done", full)
     listener = listen()
-    one = publisher()
+    one = publisher(keep_accepted_s=0.0)
     one.publish_alert(alert(1))
-    drained(one)
+    wait_until(lambda: outbox.counts().pending == 0, "it is forgotten")
     assert event_ids(listener) == ["event-1"]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,37 @@ def test_a_damaged_page_costs_only_what_was_on_it(whole: bytes, tmp_path: Path) 
     assert len(found) >= 2 * MESSAGES - 12
 
 
+def test_noise_in_a_topic_parks_that_message_and_no_other(whole: bytes, tmp_path: Path) -> None:
+    """SQLite finds no damage there, and Python cannot read such a text."""
+    path = tmp_path / "outbox.sqlite"
+    begin = whole.index(b"alerts" + payload_of(30))
+    path.write_bytes(whole[:begin] + b"\xff" + whole[begin + 1 :])
+    box = Outbox(path)
+    found = [row.payload for row in box.pending(1000)]
+    assert found == [payload_of(number) for number in range(MESSAGES) if number != 30]
+    assert (box.problem, box.counts().parked) == (None, 1)
+    box.close()
+
+
+def test_noise_in_an_index_hides_no_message(whole: bytes, tmp_path: Path) -> None:
+    path, page = tmp_path / "outbox.sqlite", 4096
+    content = bytearray(whole)
+    content[2 * page + 3 : 2 * page + 5] = (5).to_bytes(2, "big")  # it claims to have five entries
+    assert len(opened(path, bytes(content))) == 2 * MESSAGES
+
+
+def test_a_format_that_noise_has_made_up_does_not_stop_the_outbox(
+    whole: bytes, tmp_path: Path
+) -> None:
+    opened(tmp_path / "outbox.sqlite", whole[:44] + b"\7\7\7\7" + whole[48:])
+    assert list(tmp_path.glob("outbox.sqlite.damaged-*"))
+
+
+def test_most_of_a_file_that_lost_its_end_is_read(whole: bytes, tmp_path: Path) -> None:
+    found = opened(tmp_path / "outbox.sqlite", whole[: len(whole) * 3 // 4])
+    assert len(found) > MESSAGES
+
+
 @pytest.mark.parametrize("content", [b"x" * 5000, b"", b"\0" * 8192])
 def test_a_file_that_is_no_database_is_kept_aside(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "outbox.sqlite"
@@ -106,3 +138,31 @@ def test_what_was_only_in_the_log_of_a_damaged_file_is_read_too(tmp_path: Path) 
     assert {one.name[-4:] for one in tmp_path.glob("copy.sqlite.damaged-*")} > {"-wal"}
     assert {payload_of(number) for number in range(MESSAGES // 2 + 6, MESSAGES)} <= found <= TRUE
     assert len(found) < MESSAGES
+
+
+@pytest.mark.parametrize("moves", range(4))
+def test_a_process_killed_while_it_reads_a_damaged_file_loses_nothing_of_it(
+    whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    damaged = bytearray(whole)
+    damaged[40_960 : 2 * 40_960] = os.urandom(40_960)
+    undisturbed = opened(tmp_path / "other.sqlite", bytes(damaged))
+    original, left = Path.rename, iter(range(moves))
+
+    def rename(self: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return original(self, target)
+
+    path = tmp_path / "outbox.sqlite"
+    path.write_bytes(damaged)
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr(Path, "rename", rename)
+        Outbox(path).close()
+    box = Outbox(path)
+    found = [row.payload for kind in Kind for row in box.pending(1000, kind=kind)]
+    box.close()
+    assert found == undisturbed
+    assert MESSAGES < len(found) < 2 * MESSAGES
+    aside = [one.read_bytes() for one in tmp_path.glob("outbox.sqlite.damaged-*")]
+    assert bytes(damaged) in aside
