@@ -1,31 +1,29 @@
 """Publishes state, telemetry and alerts over MQTT, without ever making a camera wait.
 
-Three threads meet here. Callers put alerts into the outbox. paho's network thread only passes its
-callbacks on. Both leave work in a queue for the one sender thread, which owns everything else. What
-is promised for alerts is in ``delivery.py``, and for telemetry in ``telemetry_delivery.py``.
+Three threads meet here. Callers put alerts into the outbox. paho's network thread only passes on what
+happens (``mqtt_connection.py``). Both leave work in a queue for the one sender thread, which owns
+everything else. What is promised for alerts is in ``delivery.py``, and for telemetry in
+``telemetry_delivery.py``.
 """
 
 import logging
 import queue
-import ssl
-import sys
 import threading
-from collections import Counter
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, ParamSpec
+from typing import Any
 
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import MQTTErrorCode
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from runtime.config import Magnification, Mqtt
 from runtime.delivery import REFUSED, AlertDelivery, Answer, DeliveryCounts
 from runtime.messages import AlertMessage, ModeShape, State, Telemetry
-from runtime.mqtt_client import client_for, connect_properties, properties_for
+from runtime.mqtt_client import properties_for
 from runtime.mqtt_commands import Answer as Answers
 from runtime.mqtt_commands import MqttCommands
+from runtime.mqtt_connection import MqttConnection
 from runtime.mqtt_retained import MqttRetained
 from runtime.mqtt_state import RetainedState
 from runtime.outbox import Outbox
@@ -34,7 +32,6 @@ from runtime.stamps import Stamps
 from runtime.telemetry_delivery import TelemetryDelivery
 
 _log = logging.getLogger(__name__)
-_P = ParamSpec("_P")
 
 _TICK_S = 1.0
 _REPLAY_TICK_S = 0.05
@@ -80,31 +77,20 @@ class Publisher:
         self._mqtt = mqtt
         self._prefix = f"{mqtt.topic}/{name}"
         self._alerts = f"{self._prefix}/alerts"
-        self._where = f"MQTT broker {mqtt.host}:{mqtt.port}"
         self._outbox = outbox
         self._stamps = Stamps()
         self._most_silent_s = most_silent_s
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.rounds = Rounds()
         """When the sender's thread, and those of whoever adds to it, last came round."""
-        self._counts: Counter[str] = Counter()
-        self._counting = threading.Lock()
         self._last_ack: float | None = None
-        self._connected = False
-        self._attempt_failed = False
         self._deadline: float | None = None
-        self._problem: str | None = None
         self._refuses_alerts = False
         self._refused_retry_s, self._refused_s = refused_retry_s, 0.0
         if keep_accepted_s is None:
             keep_accepted_s = _BROKER_SAVES_S + 2 * mqtt.keepalive_s
-        client = self._client = client_for(mqtt, self._prefix)
-        client.on_connect = self._guarded(self._on_connect)
-        client.on_connect_fail = self._guarded(self._on_connect_fail)
-        client.on_disconnect = self._guarded(self._on_disconnect)
-        client.on_publish = self._guarded(self._on_publish)
-        client.on_subscribe = self._guarded(self._on_subscribe)
-        client.on_message = self._guarded(self._on_message)
+        self._connection = MqttConnection(mqtt, self._prefix, self)
+        client = self._client = self._connection.client
         # From here on the sender thread's own:
         self._delivery = AlertDelivery(
             outbox,
@@ -114,7 +100,11 @@ class Publisher:
             keep_s=keep_accepted_s,
         )
         self._telemetry = TelemetryDelivery(
-            outbox, self._send_telemetry, replay_hz=mqtt.replay_hz, retry_s=unheard_retry_s
+            outbox,
+            self._send_telemetry,
+            is_connected=lambda: self._connection.is_up,
+            replay_hz=mqtt.replay_hz,
+            retry_s=unheard_retry_s,
         )
         self._commands = MqttCommands(client, mqtt, self._prefix, self._work.put, self._stamps)
         self._retained = MqttRetained(client, mqtt, self._work.put)
@@ -125,11 +115,7 @@ class Publisher:
 
     def start(self) -> None:
         """Begin to connect, and go on trying for as long as it takes. Returns at once."""
-        mqtt = self._mqtt
-        self._client.connect_async(
-            mqtt.host, mqtt.port, mqtt.keepalive_s, properties=connect_properties(mqtt)
-        )
-        self._client.loop_start()
+        self._connection.start()
         self._sender.start()
 
     def publish_alert(self, message: AlertMessage) -> None:
@@ -183,9 +169,10 @@ class Publisher:
 
     def counts(self) -> DeliveryCounts:
         """The counters now."""
-        kept, counts, last_ack = self._outbox.counts(), self._counts, self._last_ack
+        connection, kept, last_ack = self._connection, self._outbox.counts(), self._last_ack
+        counts = connection.counts
         return DeliveryCounts(
-            connected=self._connected,
+            connected=connection.is_up,
             queued=max(0, kept.pending - self._delivery.accepted),
             unsaved=kept.unsaved,
             parked=kept.parked,
@@ -198,7 +185,7 @@ class Publisher:
             reconnects=max(0, counts["connections"] - 1),
             errors=counts["errors"],
             last_ack_age_s=None if last_ack is None else monotonic() - last_ack,
-            problem=self._problem,
+            problem=connection.problem,
             outbox_problem=self._outbox.problem,
         )
 
@@ -213,97 +200,30 @@ class Publisher:
             self._work.put(lambda: self._begin_to_close(deadline))
             self._sender.join(timeout_s + 2.0)
 
-    # In paho's network thread. An exception here would end that thread, and with it all delivery,
-    # while paho goes on telling that it is connected.
+    # In paho's network thread: what a ``Listener`` is told is passed on.
 
-    def _guarded(self, callback: Callable[_P, None]) -> Callable[_P, None]:
-        def guarded(*args: _P.args, **kwargs: _P.kwargs) -> None:
-            try:
-                callback(*args, **kwargs)
-            except Exception:
-                _log.exception("%s: a callback failed; alerts may be sent again", self._where)
-                self._count("errors")
-                self._work.put(self._start_over)
-
-        return guarded
-
-    def _on_connect(
-        self,
-        _client: Client,
-        _data: Any,
-        _flags: Any,
-        reason: ReasonCode,
-        properties: Properties | None,
-    ) -> None:
-        if reason.is_failure:
-            self._attempt_failed = True
-            self._tell(f"refuses this client: {reason}; check mqtt.username and mqtt.password_file")
-            return
-        self._problem = None
-        self._attempt_failed = False
-        self._connected = self._telemetry.connected = True
-        self._count("connections")
-        _log.info("%s: connected", self._where)
-        receive_maximum = getattr(properties, "ReceiveMaximum", 65_535)
+    def came_online(self, receive_maximum: int) -> None:
         self._work.put(lambda: self._come_online(receive_maximum))
 
-    def _on_connect_fail(self, _client: Client, _data: Any) -> None:
-        self._attempt_failed = True
-        error = sys.exc_info()[1]  # paho calls this where it handles it
-        if isinstance(error, ssl.SSLCertVerificationError):
-            why = f"its certificate is refused: {error.verify_message}; check mqtt.ca_file and mqtt.host"
-        elif isinstance(error, ssl.SSLError):
-            why = f"does not speak TLS ({error.reason}); check mqtt.port and mqtt.tls"
-        else:
-            # A broker that expects no TLS hangs up at the first words of it.
-            settings = "mqtt.host, mqtt.port, mqtt.tls" if self._mqtt.tls else "mqtt.host"
-            why = f"cannot be reached; check {settings}"
-        self._tell(f"{why}; alerts wait on disk while it is tried again")
+    def went_offline(self) -> None:
+        self._work.put(self._go_offline)
 
-    def _on_disconnect(
-        self,
-        _client: Client,
-        _data: Any,
-        _flags: Any,
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        if self._connected:
-            self._connected = self._telemetry.connected = False
-            if self._deadline is None:
-                self._tell(f"connection lost: {reason}; connecting again")
-            self._work.put(self._go_offline)
+    def acknowledged(self, packet: int, reason: int, text: str) -> None:
+        self._work.put(lambda: self._take_acknowledgement(packet, reason, text))
 
-    def _on_publish(
-        self,
-        _client: Client,
-        _data: Any,
-        packet: int,
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        value, text = reason.value, str(reason)
-        self._work.put(lambda: self._take_acknowledgement(packet, value, text))
+    def subscription_refused(self, reason: ReasonCode) -> None:
+        topics = " or ".join([self._commands.topic, *self._retained.listens_to])
+        _log.warning(
+            "%s: refuses to tell of %s: %s; check its access rules",
+            *(self._connection.where, topics, reason),
+        )
 
-    def _on_subscribe(
-        self,
-        _client: Client,
-        _data: Any,
-        _packet: int,
-        reasons: list[ReasonCode],
-        _properties: Properties | None,
-    ) -> None:
-        for reason in reasons:
-            if reason.is_failure:
-                topics = " or ".join([self._commands.topic, *self._retained.listens_to])
-                _log.warning(
-                    "%s: refuses to tell of %s: %s; check its access rules",
-                    *(self._where, topics, reason),
-                )
-
-    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+    def arrived(self, message: MQTTMessage) -> None:
         if not self._retained.arrived(message):
             self._commands.arrived(message)
+
+    def start_over(self) -> None:
+        self._work.put(self._start_over)
 
     # In the sender thread.
 
@@ -328,8 +248,10 @@ class Publisher:
                 self._deliver()
                 finished = self._deadline is not None and self._is_finished()
             except Exception:
-                _log.exception("%s: delivery failed; alerts may be sent again", self._where)
-                self._count("errors")
+                _log.exception(
+                    "%s: delivery failed; alerts may be sent again", self._connection.where
+                )
+                self._connection.count("errors")
                 self._start_over()
             if finished or (self._deadline is not None and monotonic() >= self._deadline):
                 self._leave()
@@ -347,14 +269,14 @@ class Publisher:
     def _tick(self) -> None:
         """Once a second, also where there is no end of work."""
         self._outbox.save()
-        self._revive()
+        self._connection.revive()
         if self._refuses_alerts and monotonic() - self._refused_s > self._refused_retry_s:
             self._refused_s = monotonic()
             self._try_refused()
         if self._online and self._delivery.silent_s() > self._most_silent_s:
-            self._tell("acknowledges no alerts, though it is there; connecting again")
+            self._connection.tell("acknowledges no alerts, though it is there; connecting again")
             self._delivery.connected()  # the next one has its time
-            self._cut()
+            self._connection.cut()
 
     def _come_online(self, receive_maximum: int) -> None:
         self._online = True
@@ -396,7 +318,7 @@ class Publisher:
             self._state.send()
 
     def _begin_to_close(self, deadline: float) -> None:
-        self._deadline = deadline
+        self._deadline, self._connection.is_closing = deadline, True
 
     def _take_acknowledgement(self, packet: int, reason: int, text: str) -> None:
         refused = f"{text}; check its access rules" if reason >= REFUSED else None
@@ -410,16 +332,16 @@ class Publisher:
             return
         self._last_ack = monotonic()
         if answer is Answer.NOBODY_LISTENS:
-            self._tell(f"nobody has subscribed to {topic}; alerts are kept")
+            self._connection.tell(f"nobody has subscribed to {topic}; alerts are kept")
         elif answer is Answer.LATER:
-            self._tell(f"asks for patience: {text}; alerts are kept")
+            self._connection.tell(f"asks for patience: {text}; alerts are kept")
         elif refused is not None:
             if answer is Answer.REFUSED and not self._refuses_alerts:
                 self._refuses_alerts, self._refused_s = True, monotonic()
-            self._tell(f"refuses {topic}: {refused}")
+            self._connection.tell(f"refuses {topic}: {refused}")
         elif answer is Answer.DELIVERED:
-            self._count("acknowledged")
-            self._problem = None
+            self._connection.count("acknowledged")
+            self._connection.problem = None
             if self._refuses_alerts:  # no longer: its rules have changed
                 self._refuses_alerts = False
                 self._try_refused()
@@ -427,18 +349,6 @@ class Publisher:
     def _try_refused(self) -> None:
         self._outbox.unpark()
         self._delivery.go_back()
-
-    def _revive(self) -> None:
-        """Start paho's network thread again if it has died; this does nothing while it lives."""
-        if self._client.loop_start() == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            _log.error("%s: the network thread had died and was started again", self._where)
-            self._count("errors")
-            self._cut()  # it may have died with half a packet handled
-
-    def _cut(self) -> None:
-        """End the connection; paho makes a new one, which has a known state."""
-        if (connection := self._client.socket()) is not None:
-            connection.close()
 
     def _send_telemetry(self, topic: str, payload: bytes, replayed: bool) -> int | None:
         return self._send(topic, payload, replayed, TELEMETRY_EXPIRES_S)
@@ -456,7 +366,7 @@ class Publisher:
 
     def _is_finished(self) -> bool:
         """While closing: whether waiting longer would deliver nothing more."""
-        unreachable = self._attempt_failed and not self._online
+        unreachable = self._connection.attempt_failed and not self._online
         return unreachable or (self._delivery.is_idle() and self._telemetry.is_idle())
 
     def _leave(self) -> None:
@@ -468,20 +378,7 @@ class Publisher:
             while self._online and self._state.unanswered is not None:
                 self._work.get(timeout=max(0.0, enough - monotonic()))()
         except queue.Empty:
-            _log.warning("%s: did not acknowledge the farewell", self._where)
+            _log.warning("%s: did not acknowledge the farewell", self._connection.where)
         self._delivery.settle(at_once=True)
         self._telemetry.write(at_once=True)
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    # In any thread.
-
-    def _tell(self, problem: str) -> None:
-        """Log a problem when it is a new one: a broker that is down for a week is told once."""
-        if problem != self._problem:
-            self._problem = problem
-            _log.warning("%s: %s", self._where, problem)
-
-    def _count(self, name: str) -> None:
-        with self._counting:
-            self._counts[name] += 1
+        self._connection.end()

@@ -20,26 +20,27 @@ _WRITE_EVERY_S = 0.5
 
 
 class TelemetryDelivery:
-    """``publish`` is for any thread, ``connected`` too; all else for the sender's. Knows no network."""
+    """``publish`` is for any thread, all else for the sender's. Knows no network."""
 
     def __init__(
         self,
         outbox: Outbox,
         send: Callable[[str, bytes, bool], int | None],
         *,
+        is_connected: Callable[[], bool],
         replay_hz: float,
         retry_s: float,
     ) -> None:
-        """Everything goes to the disk before ``connected`` is true.
+        """Nothing is sent yet.
 
         Args:
             outbox: where it waits.
             send: hands topic and payload to the network with QoS 1, and whether it had to wait; returns the
                 packet id, or None when the network takes no more.
+            is_connected: whether there is a connection now; without one everything goes to the disk.
             replay_hz: most messages a second from the disk.
             retry_s: how long to wait for a broker that asked for patience.
         """
-        self.connected = False
         self.most_live, self.most_replayed = 1, 1
         """How many of either may be unanswered."""
         self.dropped = 0
@@ -49,6 +50,7 @@ class TelemetryDelivery:
         self.backlog = True
         """Whether something may wait on the disk."""
         self._outbox, self._send = outbox, send
+        self._is_connected = is_connected
         self._replay_hz, self._retry_s = replay_hz, retry_s
         self._lock = threading.Lock()
         self._to_keep: deque[tuple[str, bytes]] = deque()
@@ -63,7 +65,7 @@ class TelemetryDelivery:
     def publish(self, topic: str, payload: bytes, *, later: str) -> None:
         """Send now, or keep and send to the topic ``later``. Never waits for disk or network."""
         with self._lock:
-            if self.connected and len(self._live) < self.most_live:
+            if self._is_connected() and len(self._live) < self.most_live:
                 packet = self._send(topic, payload, False)
                 if packet is not None:
                     self._live.add(packet)

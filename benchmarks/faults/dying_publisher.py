@@ -16,6 +16,7 @@ from benchmarks.faults.broker import wait_until
 from benchmarks.faults.campaign import KEEPALIVE_S, STATE, alert
 from runtime.config import Mqtt
 from runtime.mqtt import Publisher
+from runtime.mqtt_connection import MqttConnection
 from runtime.outbox import Outbox
 
 ALERTS = 12
@@ -72,7 +73,7 @@ def publish(folder: Path, host: str, port: int, point: str, number: int) -> None
         _around(Outbox, "done", fate, before="before the deletion")
         _around(Outbox, "park", fate, before="before parking")
         _around(Publisher, "_send_alert", fate, after="sent, not acknowledged")
-        _around(Publisher, "_on_publish", fate, before="acknowledged, answer not read")
+        _around(MqttConnection, "_on_publish", fate, before="acknowledged, answer not read")
         after = "answer read, still in the outbox"
         _around(Publisher, "_take_acknowledgement", fate, after=after)
         _around(Publisher, "_send_telemetry", fate, after="telemetry replayed")

@@ -15,6 +15,7 @@ from failure import Failure
 from runtime.config import Mqtt
 from runtime.messages import AlertMessage, Message, ModeShape, State, Telemetry
 from runtime.mqtt import Publisher
+from runtime.mqtt_connection import MqttConnection
 from runtime.outbox import Outbox
 
 STATE = State(state="online", version="1", source="test")
@@ -243,14 +244,17 @@ def test_closing_does_not_wait_for_a_broker_that_is_down(
 def test_an_exception_in_a_callback_does_not_stop_delivery(
     listen: Listen, publisher: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, failures = Publisher._on_publish, iter([RuntimeError("first"), ValueError("second")])
+    original, failures = (
+        MqttConnection._on_publish,
+        iter([RuntimeError("first"), ValueError("second")]),
+    )
 
-    def failing(self: Publisher, *arguments: Any) -> None:
+    def failing(self: MqttConnection, *arguments: Any) -> None:
         for error in failures:
             raise error
         original(self, *arguments)
 
-    monkeypatch.setattr(Publisher, "_on_publish", failing)
+    monkeypatch.setattr(MqttConnection, "_on_publish", failing)
     listener = listen()
     one = publisher()
     for number in range(10):
