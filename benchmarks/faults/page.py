@@ -38,6 +38,8 @@ _EXPLAINED = """\
 def line(row: Row) -> str:
     """A row for a terminal."""
     verdict = "kept" if row.holds else "NOT KEPT" if row.must_hold else "compare"
+    if row.impossible is not None:
+        return f"impossible {row.title}: {row.impossible}"
     told = "".join(f"\n    {count} x {what}" for what, count in row.complaints.items())
     return (
         f"{verdict:8} {row.title}: {row.trials} trials, {row.stored} stored, {row.received} received, "
@@ -53,7 +55,6 @@ def load() -> float:
 
 def write(
     rows: Sequence[Row],
-    impossible: dict[str, str],
     *,
     trials: int,
     seed: int,
@@ -77,10 +78,6 @@ def write(
         "Recovery p50 / p99 | Kept |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|",
         *(_table_row(row) for row in rows),
-        *(
-            f"| {name} | 0 | | | | | | | | | not possible: {why} |"
-            for name, why in impossible.items()
-        ),
         "",
         *(f"- {row.title}: {note}." for row in rows for note in row.notes),
         *(
@@ -139,6 +136,8 @@ def _table_row(row: Row) -> str:
     verdict = "yes" if row.holds else "**no**"
     if not row.must_hold:
         verdict = "for comparison"
+    if row.impossible is not None:
+        verdict = f"not possible here: {row.impossible}"
     recovery = f"{_seconds(row.recovery_s(50))} / {_seconds(row.recovery_s(99))}"
     counts = (row.trials, row.created, row.stored, row.acknowledged, row.received, row.lost)
     more = (row.duplicated, row.out_of_order)
