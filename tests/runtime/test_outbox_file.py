@@ -107,6 +107,15 @@ def test_noise_in_an_index_hides_no_message(whole: bytes, tmp_path: Path) -> Non
     box.close()
 
 
+def test_noise_in_the_name_of_a_column_does_not_stop_the_daemon(
+    whole: bytes, tmp_path: Path
+) -> None:
+    """It looks like another program's database, which the outbox leaves alone."""
+    found = opened(tmp_path / "outbox.sqlite", whole.replace(b"payload BLOB", b"payloxd BLOB"))
+    assert len(found) == 2 * MESSAGES
+    assert list(tmp_path.glob("outbox.sqlite.damaged-*"))
+
+
 def test_a_format_that_noise_has_made_up_does_not_stop_the_outbox(
     whole: bytes, tmp_path: Path
 ) -> None:
