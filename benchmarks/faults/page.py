@@ -103,7 +103,7 @@ def write(
 
 def plot(rows: Sequence[Row], path: Path) -> None:
     """Left what arrived and what did not, right how long it took to recover."""
-    shown = [row for row in rows if row.stored]
+    shown = _together([row for row in rows if row.stored])
     names = [row.title for row in shown]
     places = list(range(len(shown)))
     with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
@@ -116,7 +116,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
             text = f"{row.stored:,} in {row.trials} trials, {row.lost:,} lost"
             left.text(1, place, text, va="center", color="white", fontsize=7)
         left.set_yticks(places, names)
-        left.invert_yaxis()
+        left.set_ylim(len(shown) - 0.4, -0.6)
         left.set_xlim(0, 100)
         left.set_xlabel("stored alerts (%)")
         left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
@@ -130,6 +130,25 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         right.set_xlabel("recovery (s): dot p50, bar p99")
         right.grid(axis="x", alpha=0.3)
         figure.savefig(path, dpi=130, metadata={"Software": None})
+
+
+def _together(rows: Sequence[Row]) -> list[Row]:
+    """One row for all points of a fault that has several, as ``fault: point``."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.title.partition(": ")[0], []).append(row)
+    return [
+        group[0]
+        if len(group) == 1
+        else Row(
+            f"{title} at {len(group)} points",
+            trials=sum(row.trials for row in group),
+            stored=sum(row.stored for row in group),
+            lost=sum(row.lost for row in group),
+            recoveries_s=[value for row in group for value in row.recoveries_s],
+        )
+        for title, group in groups.items()
+    ]
 
 
 def _table_row(row: Row) -> str:
