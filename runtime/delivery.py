@@ -11,6 +11,7 @@ Promised is: at least once, until the broker has accepted an alert *for somebody
   consumer may therefore see an alert twice, and tells it by ``event_id``, ``type``, ``sequence``.
 - A broker acknowledges before its disk has the message, and may be killed in between. So an accepted alert
   stays in the outbox for another ``keep_s``, and is sent again if the connection is lost within that time.
+  What the broker had lost then arrives after what was on its way.
 """
 
 from collections.abc import Callable

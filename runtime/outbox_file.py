@@ -26,6 +26,8 @@ CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (kind, id) WHERE parked IS N
 CREATE INDEX IF NOT EXISTS outbox_parked ON outbox (id) WHERE parked IS NOT NULL;
 """
 _COLUMNS = ("id", "kind", "topic", "payload", "crc", "parked")
+_APPLICATION = 0x74726D31
+"""In the header of an outbox: tables that differ there are noise, and not another program's."""
 _ENDINGS = ("", "-wal", "-shm")
 """Of the names of SQLite's files."""
 _PASSING = ("locked", "unable to open", "I/O", "readonly", "full", "memory")
@@ -84,12 +86,17 @@ def _opened(path: Path, *, check: bool) -> sqlite3.Connection:
                 raise sqlite3.DatabaseError(result)
         columns = tuple(row[1] for row in database.execute("PRAGMA table_info(outbox)"))
         tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        (made_by,) = database.execute("PRAGMA application_id").fetchone()
         if columns not in ((), _COLUMNS) or (tables and not columns):
+            if made_by == _APPLICATION:
+                raise sqlite3.DatabaseError("its tables are not those that were made")
             raise Failure(
                 f"{path}: is a database, but no outbox of this version; move it away, or give another "
                 "storage.directory"
             )
         database.executescript(_SCHEMA)
+        if made_by != _APPLICATION:
+            database.execute(f"PRAGMA application_id = {_APPLICATION}")
     except BaseException:
         database.close()
         raise
@@ -138,19 +145,20 @@ def _readable(path: Path) -> Iterator[tuple[Any, ...]]:
         # SQLite would else read nothing of a file that is shorter than it says of itself.
         database.execute("PRAGMA writable_schema = ON")
         newest = 0
-        for row in _until_damage(database, "ORDER BY id"):
+        for row in _until_damage(database, "ORDER BY rowid"):
             newest = row[0]
             yield row
-        yield from _until_damage(database, "ORDER BY id DESC")
+        yield from _until_damage(database, "ORDER BY rowid DESC")
         for number in range(newest + 1, newest + 1 + _TRIED_BEYOND_DAMAGE):
-            yield from _until_damage(database, f"WHERE id = {number}")
+            yield from _until_damage(database, f"WHERE rowid = {number}")
 
 
 def _until_damage(database: sqlite3.Connection, which: str) -> Iterator[tuple[Any, ...]]:
     # Noise can look like a text that is none, or a number too large: errors of other kinds.
     with suppress(sqlite3.Error, ValueError, OverflowError):
-        for row in database.execute(f"SELECT {', '.join(_COLUMNS)} FROM outbox {which}"):
-            if _can_be_kept(*row):
+        # By place: the names of columns may be noise, too.
+        for row in database.execute(f"SELECT * FROM outbox {which}"):
+            if len(row) == len(_COLUMNS) and _can_be_kept(*row):
                 yield row
 
 

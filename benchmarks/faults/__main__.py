@@ -9,6 +9,7 @@ import multiprocessing
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +18,7 @@ import typer
 
 from benchmarks.faults import page
 from benchmarks.faults.broker import Broker
-from benchmarks.faults.campaign import Impossible, Plan, rows_of
+from benchmarks.faults.campaign import Plan, rows_of
 from benchmarks.faults.tally import Row
 from failure import Failure
 
@@ -50,35 +51,13 @@ def run(
     """Make every fault, count, and say whether all promises were kept."""
     if only is not None and only not in FAULTS:
         raise typer.BadParameter(f"known are: {', '.join(FAULTS)}")
-    began = time.monotonic()
-    load = page.load()
-    found: dict[str, list[Row]] = {}
-    impossible: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        Broker(Path(folder))  # whether there is one at all
-        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            names = FAULTS if only is None else (only,)
-            running = {
-                pool.submit(rows_of, name, Plan(trials, seed, Path(folder) / name)): name
-                for name in names
-            }
-            for done in as_completed(running):
-                name = running[done]
-                try:
-                    found[name] = done.result()
-                except Impossible as error:
-                    impossible[name] = str(error)
-                    typer.echo(f"{name}: not possible here: {error}")
-                    continue
-                except Exception as error:
-                    found[name] = [Row(name, complaints=Counter([f"did not run: {error!r}"]))]
-                for row in found[name]:
-                    typer.echo(page.line(row))
-    rows = [row for name in FAULTS for row in found.get(name, [])]
+    began, load = time.monotonic(), page.load()
+    rows = all_rows(FAULTS if only is None else (only,), trials, seed, jobs)
+    for row in rows:
+        typer.echo(page.line(row))
     if only is None:
         page.write(
             rows,
-            impossible,
             trials=trials,
             seed=seed,
             jobs=jobs,
@@ -86,8 +65,28 @@ def run(
             load=load,
         )
         typer.echo(f"results: {page.PAGE}, {page.PLOT}")
-    if impossible or not all(row.holds for row in rows if row.must_hold):
+    if not all(row.holds for row in rows if row.must_hold):
         raise typer.Exit(1)
+
+
+def all_rows(faults: Sequence[str], trials: int, seed: int, jobs: int) -> list[Row]:
+    """Of these faults, in their order; one that ends with an exception has a row that tells it."""
+    found: dict[str, list[Row]] = {}
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        Broker(Path(folder))  # whether there is one at all
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            running = {
+                pool.submit(rows_of, name, Plan(trials, seed, Path(folder) / name)): name
+                for name in faults
+            }
+            for done in as_completed(running):
+                name = running[done]
+                try:
+                    found[name] = done.result()
+                except Exception as error:
+                    found[name] = [Row(name, complaints=Counter([f"did not run: {error!r}"]))]
+                typer.echo(f"{name}: done", err=True)
+    return [row for name in faults for row in found[name]]
 
 
 if __name__ == "__main__":

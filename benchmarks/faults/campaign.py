@@ -64,8 +64,11 @@ class Plan:
                 shutil.rmtree(folder, ignore_errors=True)
 
         with ThreadPoolExecutor(at_once) as pool:
-            for result in pool.map(one, range(self.trials if trials is None else trials)):
-                row.add(result)
+            try:
+                for result in pool.map(one, range(self.trials if trials is None else trials)):
+                    row.add(result)
+            except Impossible as error:
+                row.impossible = str(error)
         return row
 
 

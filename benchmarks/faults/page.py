@@ -38,6 +38,8 @@ _EXPLAINED = """\
 def line(row: Row) -> str:
     """A row for a terminal."""
     verdict = "kept" if row.holds else "NOT KEPT" if row.must_hold else "compare"
+    if row.impossible is not None:
+        return f"impossible {row.title}: {row.impossible}"
     told = "".join(f"\n    {count} x {what}" for what, count in row.complaints.items())
     return (
         f"{verdict:8} {row.title}: {row.trials} trials, {row.stored} stored, {row.received} received, "
@@ -53,7 +55,6 @@ def load() -> float:
 
 def write(
     rows: Sequence[Row],
-    impossible: dict[str, str],
     *,
     trials: int,
     seed: int,
@@ -77,10 +78,6 @@ def write(
         "Recovery p50 / p99 | Kept |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|",
         *(_table_row(row) for row in rows),
-        *(
-            f"| {name} | 0 | | | | | | | | | not possible: {why} |"
-            for name, why in impossible.items()
-        ),
         "",
         *(f"- {row.title}: {note}." for row in rows for note in row.notes),
         *(
@@ -106,7 +103,7 @@ def write(
 
 def plot(rows: Sequence[Row], path: Path) -> None:
     """Left what arrived and what did not, right how long it took to recover."""
-    shown = [row for row in rows if row.stored]
+    shown = _together([row for row in rows if row.stored])
     names = [row.title for row in shown]
     places = list(range(len(shown)))
     with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
@@ -119,7 +116,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
             text = f"{row.stored:,} in {row.trials} trials, {row.lost:,} lost"
             left.text(1, place, text, va="center", color="white", fontsize=7)
         left.set_yticks(places, names)
-        left.invert_yaxis()
+        left.set_ylim(len(shown) - 0.4, -0.6)
         left.set_xlim(0, 100)
         left.set_xlabel("stored alerts (%)")
         left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
@@ -135,10 +132,31 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         figure.savefig(path, dpi=130, metadata={"Software": None})
 
 
+def _together(rows: Sequence[Row]) -> list[Row]:
+    """One row for all points of a fault that has several, as ``fault: point``."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.title.partition(": ")[0], []).append(row)
+    return [
+        group[0]
+        if len(group) == 1
+        else Row(
+            f"{title} at {len(group)} points",
+            trials=sum(row.trials for row in group),
+            stored=sum(row.stored for row in group),
+            lost=sum(row.lost for row in group),
+            recoveries_s=[value for row in group for value in row.recoveries_s],
+        )
+        for title, group in groups.items()
+    ]
+
+
 def _table_row(row: Row) -> str:
     verdict = "yes" if row.holds else "**no**"
     if not row.must_hold:
         verdict = "for comparison"
+    if row.impossible is not None:
+        verdict = f"not possible here: {row.impossible}"
     recovery = f"{_seconds(row.recovery_s(50))} / {_seconds(row.recovery_s(99))}"
     counts = (row.trials, row.created, row.stored, row.acknowledged, row.received, row.lost)
     more = (row.duplicated, row.out_of_order)

@@ -44,6 +44,8 @@ class Row:
     recoveries_s: list[float] = field(default_factory=list)
     complaints: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    impossible: str | None = None
+    """Why this machine does not let the fault be made."""
 
     def add(self, trial: Trial) -> None:
         """Count one trial."""
@@ -63,7 +65,7 @@ class Row:
 
     @property
     def holds(self) -> bool:
-        return not (self.lost or self.strange or self.complaints)
+        return self.trials > 0 and not (self.lost or self.strange or self.complaints)
 
     def recovery_s(self, percentile: float) -> float | None:
         if not self.recoveries_s:

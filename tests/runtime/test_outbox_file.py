@@ -2,7 +2,8 @@
 
 import os
 import random
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from runtime.outbox import Kind, Outbox
 
 MESSAGES = 60
 LENGTH = 700
+PAGE = 4096
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +91,29 @@ def test_noise_in_a_topic_parks_that_message_and_no_other(whole: bytes, tmp_path
 
 
 def test_noise_in_an_index_hides_no_message(whole: bytes, tmp_path: Path) -> None:
-    path, page = tmp_path / "outbox.sqlite", 4096
-    content = bytearray(whole)
-    content[2 * page + 3 : 2 * page + 5] = (5).to_bytes(2, "big")  # it claims to have five entries
-    assert len(opened(path, bytes(content))) == 2 * MESSAGES
+    path = tmp_path / "outbox.sqlite"
+    path.write_bytes(whole)
+    with closing(sqlite3.connect(path)) as database:
+        which = "SELECT rootpage FROM sqlite_master WHERE name = 'outbox_waiting'"
+        (root,) = database.execute(which).fetchone()
+    begin, end = (root - 1) * PAGE, root * PAGE
+    alert, telemetry = b"\x04\x08\x06\x06", b"\x04\x09\x06\x06"  # beginnings of the index's entries
+    index = whole[begin:end].replace(alert, telemetry)
+    assert index != whole[begin:end]
+    path.write_bytes(whole[:begin] + index + whole[end:])
+    box = Outbox(path)
+    assert len(box.pending(1000)) == MESSAGES
+    assert len(box.pending(1000, kind=Kind.TELEMETRY)) == MESSAGES
+    box.close()
+
+
+def test_noise_in_the_name_of_a_column_does_not_stop_the_daemon(
+    whole: bytes, tmp_path: Path
+) -> None:
+    """It looks like another program's database, which the outbox leaves alone."""
+    found = opened(tmp_path / "outbox.sqlite", whole.replace(b"payload BLOB", b"payloxd BLOB"))
+    assert len(found) == 2 * MESSAGES
+    assert list(tmp_path.glob("outbox.sqlite.damaged-*"))
 
 
 def test_a_format_that_noise_has_made_up_does_not_stop_the_outbox(
