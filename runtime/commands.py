@@ -53,21 +53,27 @@ def run(context: typer.Context, config: ConfigFile) -> None:
 @app.command()
 def doctor(
     config: ConfigFile,
-    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="How long to watch.")] = 5.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.5, max=600, help="How long to watch the camera.")
+    ] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Check the camera as the daemon would use it: pipeline, elements, real rate, what is held.
+    """Check what this configuration needs: board, disk, clock, engine, broker, camera, each with its mend.
 
-    The daemon must not hold the camera meanwhile. The exit code is 1 when something is wrong.
+    The daemon must not hold the camera meanwhile. Run it as the user that the daemon runs as. The exit code is
+    1 when something has failed.
     """
     from runtime.config_file import load
-    from runtime.doctor import examine_camera
+    from runtime.doctor import examine
 
-    found = examine_camera(load(config), seconds=seconds)
-    typer.echo(
-        json.dumps({"camera": found.as_dict()}, indent=2) if as_json else "\n".join(found.lines())
-    )
-    if found.problems:
+    found = []
+    for finding in examine(load(config), seconds=seconds):
+        found.append(finding)
+        if not as_json:
+            typer.echo(finding.line())
+    if as_json:
+        typer.echo(json.dumps({"findings": [one.as_dict() for one in found]}, indent=2))
+    if any(one.verdict == "failed" for one in found):
         raise typer.Exit(1)
 
 

@@ -22,8 +22,10 @@ def client_id_for(prefix: str) -> str:
     return f"tremorscope-{prefix.replace('/', '-')}"
 
 
-def client_for(mqtt: Mqtt, prefix: str) -> Client:
+def client_for(mqtt: Mqtt, prefix: str, *, role: str | None = None) -> Client:
     """A client that is not connected yet; ``prefix`` is what all of its topics begin with.
+
+    ``role`` tells it from the daemon, which the broker would cut off for another client of its name.
 
     Raises:
         Failure: the password file or a certificate cannot be read, or the host is no host name.
@@ -34,7 +36,7 @@ def client_for(mqtt: Mqtt, prefix: str) -> Client:
         raise Failure(f'mqtt.host = "{mqtt.host}": is not a host name; correct it') from None
     client = Client(
         CallbackAPIVersion.VERSION2,
-        client_id=client_id_for(prefix),
+        client_id=client_id_for(prefix) + (f"-{role}" if role else ""),
         protocol=_PROTOCOLS[mqtt.protocol],
     )
     if mqtt.username is not None:

@@ -1,11 +1,8 @@
-"""``tremorscope doctor``: is everything there, and does it work? So far the camera.
-
-The camera is opened as the daemon opens it, so the daemon must not run meanwhile.
-"""
+"""The camera, opened as the daemon opens it: pipeline, missing elements, real rate, what is held."""
 
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,6 +12,7 @@ from runtime.camera.pipelines import elements_of, how_to_get, shown
 from runtime.camera.recovery import LOCK_AFTER_NS
 from runtime.camera.watch import CameraCounters, FrameWatch
 from runtime.config import Config
+from runtime.doctor.finding import Finding
 from runtime.vibration.sampling import rate_of
 
 LEAST_SHARE = 0.8
@@ -45,32 +43,37 @@ class CameraFindings:
     unlocked: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
-    def lines(self) -> list[str]:
-        """For people."""
-        told = [("camera", self.source), ("pipeline", self.pipeline)]
-        told += [("missing", f"{name}: {mend}") for name, mend in self.missing.items()]
-        if self.rate_hz is not None and self.jitter_ms is not None:
-            told += [
-                ("picture", f"{self.width_px}x{self.height_px} px"),
-                (
-                    "rate",
-                    f"{self.rate_hz:.4g} Hz, jitter {self.jitter_ms:.2f} ms, longest step "
-                    f"{self.longest_step_ms:.3g} ms",
-                ),
-                (
-                    "frames",
-                    f"{self.frames} in {self.seconds:.1f} s; {self.lost} lost, {self.repeated} "
-                    f"repeated, {self.not_advancing} not later than the one before",
-                ),
-            ]
-        told += [("held", ", ".join(self.held) or None)]
-        told += [("not held", sentence) for sentence in self.unlocked]
-        told += [("problem", sentence) for sentence in self.problems]
-        return [f"{name:<9} {text}" for name, text in told if text is not None]
 
-    def as_dict(self) -> dict[str, Any]:
-        """For programs."""
-        return asdict(self)
+def camera_findings(config: Config, *, seconds: float = 5.0) -> Iterator[Finding]:
+    """Watch the camera for ``seconds``, and say what was found."""
+    found = examine_camera(config, seconds=seconds)
+    if found.pipeline is not None:
+        yield Finding("pipeline", "good", found.pipeline)
+    for name, mend in found.missing.items():
+        yield Finding("element", "failed", f"{name} is not installed", mend)
+    if found.rate_hz is not None and found.jitter_ms is not None:
+        yield Finding("picture", "good", f"{found.width_px}x{found.height_px} px")
+        yield Finding(
+            "rate",
+            "good",
+            f"{found.rate_hz:.4g} Hz, jitter {found.jitter_ms:.2f} ms, longest step "
+            f"{found.longest_step_ms:.3g} ms",
+        )
+        worse = found.lost or found.repeated or found.not_advancing
+        yield Finding(
+            "frames",
+            "warning" if worse else "good",
+            f"{found.frames} in {found.seconds:.1f} s; {found.lost} lost, {found.repeated} repeated, "
+            f"{found.not_advancing} not later than the one before",
+        )
+    if found.held:
+        yield Finding("held", "good", ", ".join(found.held))
+    for sentence in found.unlocked:
+        yield Finding("not held", "warning", sentence)
+    for sentence in found.problems:
+        yield Finding("camera", "failed", sentence)
+    if not found.problems:
+        yield Finding("camera", "good", found.source)
 
 
 def examine_camera(config: Config, *, seconds: float = 5.0) -> CameraFindings:
@@ -85,7 +88,7 @@ def examine_camera(config: Config, *, seconds: float = 5.0) -> CameraFindings:
     except Failure as failure:
         found.problems += (str(failure),)
     if found.missing:
-        found.problems += (f"not installed: {', '.join(found.missing)}",)
+        found.problems += (f"{found.source}: without these elements it cannot be opened",)
     wanted_hz = camera.rate_hz
     if found.rate_hz and wanted_hz and found.rate_hz < LEAST_SHARE * wanted_hz:
         found.problems += (
