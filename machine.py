@@ -34,6 +34,11 @@ def board(root: Path) -> str | None:
     return f"{name}, Jetson Linux {found[1]}.{found[2]}" if found else name
 
 
+def is_jetson(root: Path = Path("/")) -> bool:
+    """Whether the device tree names a Jetson."""
+    return "jetson" in (board(root) or "").lower()
+
+
 def power_mode() -> str | None:
     """A Jetson's power mode, such as "15W"; None where nvpmodel is missing or does not tell."""
     try:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from failure import Failure
-from machine import board, power_mode, processor
+from machine import board, is_jetson, power_mode, processor
 from nvidia_gpu import installed_pycuda, installed_tensorrt
 from runtime.config import Config
 from runtime.doctor.finding import Finding
@@ -18,7 +18,7 @@ _SLOW_MODES = re.compile(r"^(\d+)W$")
 def board_findings(config: Config, root: Path = Path("/")) -> Iterator[Finding]:
     """What machine this is; of a Jetson, JetPack, TensorRT and power mode."""
     name = board(root)
-    if name is None or "jetson" not in name.lower():
+    if name is None or not is_jetson(root):
         yield Finding(
             "board", "good", f"{name or processor()}: no Jetson, ONNX Runtime magnifies on it"
         )
