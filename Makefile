@@ -7,7 +7,7 @@ BIN := .venv/bin
 demo: .venv/run.stamp
 	$(BIN)/tremorscope demo
 
-test: lint
+test: lint docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/test.stamp
@@ -15,6 +15,15 @@ lint: .venv/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Every page where it stands in the repository, so that its links are the same there and here.
+docs: .venv/test.stamp
+	rm -rf build/pages
+	mkdir -p build/pages
+	git ls-files -z '*.md' '*.png' '*.svg' '*.jpg' | xargs -0 cp --parents -t build/pages
+	$(BIN)/python -m typer tremorscope.py utils docs --name tremorscope --title Commands \
+		--output build/pages/docs/commands.md
+	$(BIN)/mkdocs build --strict
 
 bench: .venv/benchmark.stamp
 	$(BIN)/python -m benchmarks.marks
