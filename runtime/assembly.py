@@ -30,7 +30,11 @@ from runtime.views import Picture, bounded_jpeg
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-FLUSH_S = 5.0
+FINISH_S, FLUSH_S = 10.0, 5.0
+"""At the end: for pictures of open alerts that are still to be written, and for alerts that the broker has not
+acknowledged."""
+SERVICE_FINISH_S, SERVICE_FLUSH_S = 2.0, 1.0
+"""systemd is not kept waiting: a clip ends earlier and says so, and alerts wait on the disk."""
 WIDEST_EVENT_PX = 1280
 """Of an event's snapshot over MQTT, which is raw beside magnified."""
 
@@ -46,6 +50,7 @@ def assembled(
     config: Config, *, clock: Clock | None = None, manager: ServiceManager | None = None
 ) -> Iterator[Daemon]:
     """A daemon ready to run, with its page; on leaving, alerts are flushed and the state says offline."""
+    is_service = manager is not None and manager.is_there
     with ExitStack() as stack:
         magnifier = magnifier_for(config)
         if magnifier is not None:
@@ -68,7 +73,7 @@ def assembled(
             )
             publisher = Publisher(config.mqtt, name=config.name, outbox=outbox, state=state)
             publisher.start()
-            stack.callback(publisher.close, FLUSH_S)
+            stack.callback(publisher.close, SERVICE_FLUSH_S if is_service else FLUSH_S)
         folder = config.storage.folder(config.name)
         last_seen, snapped = None, _nothing
         if publisher is not None:
@@ -85,6 +90,7 @@ def assembled(
                 engine=None if magnifier is None else magnifier.description,
                 controls=None if magnifier is None else magnifier.controls,
                 snapped=snapped,
+                finish_s=SERVICE_FINISH_S if is_service else FINISH_S,
             )
         pictures = Pictures(config.page.watchers) if config.page.enabled else None
         daemon = Daemon(

@@ -43,11 +43,14 @@ def run(context: typer.Context, config: ConfigFile) -> None:
     if not manager.is_there:
         load(config)  # a mistake in it is told before the stations take seconds to import
     from runtime.logs import set_up_logs
-    from runtime.service import Service
+    from runtime.service import Service, end_without_what_hangs
 
     set_up_logs(debug=bool(context.find_root().params.get("debug")))
     service = Service(config, manager)
-    service.run(service.first())
+    try:
+        service.run(service.first())
+    finally:
+        end_without_what_hangs()
 
 
 @app.command()

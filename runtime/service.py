@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -24,6 +25,8 @@ from runtime.service_manager import ServiceManager
 log = logging.getLogger(__name__)
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
+_MAY_HANG = ("capture", "driver", "evidence", "evidence-pictures")
+"""Threads that are not waited for longer than a while."""
 
 
 class Service:
@@ -124,3 +127,25 @@ class Service:
         state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
         folder = Path(state) if state else Path.home() / ".local/state/tremorscope"
         return folder / f"{self._path.stem}.last-working.toml"
+
+
+def end_without_what_hangs() -> None:
+    """Leave at once where a thread could not be waited for: a driver, a disk, an encoder.
+
+    The interpreter would end beneath it, and native code in it would abort the whole process. What is to be
+    kept is on the disk by now.
+    """
+    left = [
+        thread.name
+        for thread in threading.enumerate()
+        if thread is not threading.current_thread() and thread.name in _MAY_HANG
+    ]
+    if not left:
+        return
+    error = sys.exc_info()[1]
+    if isinstance(error, Failure):
+        print(f"tremorscope: {error}", file=sys.stderr)
+    log.warning("ending without %s", ", ".join(left))
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(0 if error is None or isinstance(error, SystemExit) else 1)

@@ -24,9 +24,8 @@ from runtime.priority import give_way
 
 _log = logging.getLogger(__name__)
 
-FINISH_S = 10.0
-"""At the daemon's end, the time for pictures that are still to be written."""
-LONGEST_WRITE_S = 5.0
+LONGEST_WRITE_S = 1.5
+"""Of one picture, and of what ends a file."""
 
 
 class EvidenceRecorder:
@@ -42,9 +41,12 @@ class EvidenceRecorder:
         engine: str | None = None,
         controls: Controls | None = None,
         snapped: Snapped = lambda _picture: None,
+        finish_s: float = 10.0,
     ) -> None:
         """``engine`` is what magnifies, None where nothing does; ``controls`` are its settings; ``snapped``
-        gets the snapshot of each alert."""
+        gets the snapshot of each alert. ``finish_s``: at the end, the time for pictures that are still to be
+        written."""
+        self._finish_s = finish_s
         self.pictures, self.events = Inbox(), Inbox()
         """What waits for each of the two threads, and what of it was lost."""
         self._ring = PictureRing(round(config.evidence.memory_mb * 1e6))
@@ -81,8 +83,9 @@ class EvidenceRecorder:
             thread.start()
 
     def close(self) -> None:
-        """Complete what is open, in little more than FINISH_S; a disk that hangs is not waited for."""
-        closed_by_s = time.monotonic() + FINISH_S + LONGEST_WRITE_S
+        """Complete what is open, in little more than the time for that; a disk that hangs is not waited for."""
+        longest_s = self._finish_s + LONGEST_WRITE_S
+        closed_by_s = time.monotonic() + longest_s
         for inbox, thread in zip((self.pictures, self.events), self._threads, strict=True):
             inbox.close()
             if thread.ident is not None:
@@ -91,7 +94,7 @@ class EvidenceRecorder:
                     _log.error(
                         "evidence of the last alerts may be incomplete: its disk has not answered for "
                         "%g s; check it",
-                        FINISH_S + LONGEST_WRITE_S,
+                        longest_s,
                     )
 
     def see(self, frame: Frame) -> None:
@@ -149,7 +152,7 @@ class EvidenceRecorder:
                 elif isinstance(item, AlertMessage):
                     self._keeper.take_message(item)
         with _going_on():
-            self._keeper.finish(ENDED, within_s=FINISH_S)
+            self._keeper.finish(ENDED, within_s=self._finish_s)
 
 
 @contextmanager

@@ -209,3 +209,29 @@ def test_where_nobody_listens_a_bad_configuration_is_not_replaced(
     )
     assert done.returncode == 1
     assert "bridge.toml:1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "told"), [("pass", 0, ""), ("raise Failure('no')", 1, "no")]
+)
+def test_a_thread_that_hangs_in_native_code_does_not_abort_the_end(
+    ending: str, code: int, told: str
+) -> None:
+    script = f"""
+import sys, threading, time
+from failure import Failure
+from runtime.service import end_without_what_hangs
+threading.Thread(target=time.sleep, args=(60,), name="evidence", daemon=True).start()
+try:
+    {ending}
+finally:
+    end_without_what_hangs()
+print("not reached")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert "not reached" not in done.stdout
+    assert "Traceback" not in done.stderr

@@ -174,9 +174,8 @@ def test_a_disk_that_hangs_does_not_keep_the_daemon_from_ending(
 ) -> None:
     answers = threading.Event()
     monkeypatch.setattr(EventKeeper, "finish", lambda *_, **__: answers.wait(60))
-    monkeypatch.setattr(runtime.evidence.recorder, "FINISH_S", 0.1)
     monkeypatch.setattr(runtime.evidence.recorder, "LONGEST_WRITE_S", 0.2)
-    recorder = EvidenceRecorder(config(tmp_path))
+    recorder = EvidenceRecorder(config(tmp_path), finish_s=0.1)
     recorder.start()
     try:
         recorder.close()
