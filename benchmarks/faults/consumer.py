@@ -75,7 +75,10 @@ class Consumer:
         return list(self._event_ids)
 
     def wait_for(self, wanted: set[str], *, quiet_s: float = 4.0) -> None:
-        """Until all are here and no repetition follows, or nothing has come for ``quiet_s``."""
+        """Until all are here and no repetition follows, or nothing has come for ``quiet_s``, of which none
+        counts before the consumer is connected: it may still be on its way back to a broker that was killed.
+        """
+        wait_until(self._client.is_connected)
         seen, since = -1, time.monotonic()
         while time.monotonic() < since + (
             _REPETITIONS_S if wanted <= set(self.event_ids()) else quiet_s
