@@ -33,6 +33,8 @@ class Consumer:
         """``slow_s`` is how long it takes over each message. Raises Failure when it cannot subscribe."""
         self.messages: list[tuple[float, MQTTMessage]] = []
         self._event_ids: list[str] = []
+        self.connected_again = False
+        """Whether something came only after it had connected once more."""
         self.slow_s = slow_s
         self._topic = topic
         self.subscriptions = 0
@@ -75,7 +77,19 @@ class Consumer:
         return list(self._event_ids)
 
     def wait_for(self, wanted: set[str], *, quiet_s: float = 4.0) -> None:
-        """Until all are here and no repetition follows, or nothing has come for ``quiet_s``."""
+        """Until all are here and no repetition follows, or nothing has come for ``quiet_s``, of which none
+        counts before the consumer is connected: it may still be on its way back to a broker that was killed.
+
+        Where something is missing then, it connects once more before that counts as lost.
+        """
+        if not self._have_come(wanted, quiet_s):
+            self.connected_again = True
+            self.go_away()
+            self.come_back()
+            self._have_come(wanted, quiet_s)
+
+    def _have_come(self, wanted: set[str], quiet_s: float) -> bool:
+        wait_until(self._client.is_connected)
         seen, since = -1, time.monotonic()
         while time.monotonic() < since + (
             _REPETITIONS_S if wanted <= set(self.event_ids()) else quiet_s
@@ -83,6 +97,7 @@ class Consumer:
             if len(self.messages) > seen:
                 seen, since = len(self.messages), time.monotonic()
             time.sleep(0.02)
+        return wanted <= set(self.event_ids())
 
     def publish(self, topic: str, payload: bytes, **options: Any) -> int:
         """Publish as this client; the packet's id."""

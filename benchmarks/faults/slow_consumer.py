@@ -41,4 +41,6 @@ def rows(plan: Plan) -> Iterator[Row]:
         row.add(Trial(names, names, consumer.event_ids(), acknowledged, recovery_s, complaints))
         consumer.close()
     broker.stop()
+    again = sum(consumer.connected_again for consumer in consumers)
+    away.notes.append(f"{again} of {len(consumers)} consumers had to connect once more to get all")
     yield from (row for row in (away, slow) if row.trials)
