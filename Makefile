@@ -25,6 +25,11 @@ docs: .venv/test.stamp
 		--output build/pages/docs/commands.md
 	$(BIN)/mkdocs build --strict
 
+# Known vulnerabilities of the pinned packages; it needs an index that serves them, as pypi.org does.
+audit: .venv/test.stamp
+	$(BIN)/python -m pip install -q pip-audit
+	$(BIN)/pip-audit --no-deps --disable-pip -r constraints.txt
+
 bench: .venv/benchmark.stamp
 	$(BIN)/python -m benchmarks.marks
 	$(BIN)/python -m benchmarks.pipeline

@@ -157,7 +157,7 @@ def _until_damage(database: sqlite3.Connection, which: str) -> Iterator[tuple[An
     # Noise can look like a text that is none, or a number too large: errors of other kinds.
     with suppress(sqlite3.Error, ValueError, OverflowError):
         # By place: the names of columns may be noise, too.
-        for row in database.execute(f"SELECT * FROM outbox {which}"):
+        for row in database.execute(f"SELECT * FROM outbox {which}"):  # noqa: S608  # this file's
             if len(row) == len(_COLUMNS) and _can_be_kept(*row):
                 yield row
 
