@@ -2,6 +2,9 @@
 
 Node-RED keeps code in one line of JSON, which nobody can read or review; so the parts are files of their
 own. A test holds ``flows.json`` against them.
+
+The dashboard reads a page as HTML and of its script the exported object only. So no element may close
+itself, no template may be inside another, and constants belong where they are used.
 """
 
 import json

@@ -257,7 +257,7 @@ def look(browser: Browser, site: Site) -> Iterator[Look]:
             http_credentials={"username": "operator", "password": PASSWORD},
         )
         contexts.append(context)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(12_000)
         context.on("weberror", lambda error: problems.append(str(error.error)))
         context.on(
             "console",
@@ -270,7 +270,7 @@ def look(browser: Browser, site: Site) -> Iterator[Look]:
     yield one
     for context in contexts:
         context.close()
-    assert problems == []
+    assert "\n".join(problems) == ""
 
 
 def keep(page: Page, name: str) -> None:
@@ -290,7 +290,7 @@ def from_tower(site: Site) -> None:
 
 
 def choose(page: Page, camera: str) -> None:
-    page.get_by_role("tab", name=camera).click()
+    page.wait_for_timeout(6000); keep(page, "debug"); page.get_by_role("tab", name=camera).click()
 
 
 def test_values_of_every_region_of_every_camera_show(site: Site, look: Look) -> None:
