@@ -12,6 +12,8 @@ USERS = {
     "tower": "of the camera tower",
     "reader": "of who looks on",
     "telegraf": "of the collector",
+    "telegraf-alerts": "of the collector",
+    "telegraf-state": "of the collector",
     "operator": "of who acts",
 }
 

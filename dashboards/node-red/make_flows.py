@@ -43,10 +43,10 @@ _LAID_OUT: list[dict[str, Any]] = [
                      {"name": "Desktop", "px": "1024", "cols": "12"}],
      "visible": "true", "disabled": "false", "className": ""},
     {"id": "ts-group-camera", "type": "ui-group", "name": "Cameras", "page": "ts-page",
-     "width": "8", "height": "1", "order": 1, "showTitle": True, "visible": "true",
+     "width": "8", "height": "1", "order": 2, "showTitle": True, "visible": "true",
      "disabled": "false", "groupType": "default", "className": ""},
     {"id": "ts-group-alerts", "type": "ui-group", "name": "Alerts", "page": "ts-page",
-     "width": "4", "height": "1", "order": 2, "showTitle": True, "visible": "true",
+     "width": "4", "height": "1", "order": 1, "showTitle": True, "visible": "true",
      "disabled": "false", "groupType": "default", "className": ""},
 ]  # fmt: skip
 

@@ -178,7 +178,7 @@ def test_only_an_operator_commands(join: Join, user: str) -> None:
     assert operator.publish("tremorscope/bridge/alerts") == "Not authorized"
 
 
-@pytest.mark.parametrize("user", ["reader", "telegraf", "operator"])
+@pytest.mark.parametrize("user", ["reader", "telegraf-alerts", "operator"])
 def test_whoever_may_read_reads_all_cameras(join: Join, user: str) -> None:
     one = join(user)
     one.subscribe("tremorscope/+/alerts")
@@ -210,8 +210,8 @@ def test_what_was_accepted_for_a_collector_that_is_away_outlives_a_killed_broker
 ) -> None:
     broker = ShippedMosquitto(tmp_path)
     broker.start()
-    login = broker.login("telegraf")
-    away = Listener(broker, "tremorscope/#", login, client_id="telegraf-tremorscope")
+    login = broker.login("telegraf-alerts")
+    away = Listener(broker, "tremorscope/+/alerts", login, client_id="telegraf")
     away.close()
     guest = Guest(broker, "bridge")
     count = 1500  # more than the 1000 that Mosquitto keeps by default
@@ -227,7 +227,7 @@ def test_what_was_accepted_for_a_collector_that_is_away_outlives_a_killed_broker
         wait_until(lambda b=before: saved.exists() and saved.stat().st_mtime_ns > b, "it saves")  # type: ignore[misc]
     broker.kill()
     broker.start()
-    back = Listener(broker, "tremorscope/#", login, client_id="telegraf-tremorscope")
+    back = Listener(broker, "tremorscope/+/alerts", login, client_id="telegraf")
     wait_until(lambda: len(back.messages) >= count, "what waited arrives", 30)
     assert {int(payload) for payload in back.payloads("alerts")} == set(range(count))
     back.close()

@@ -34,6 +34,8 @@ pytestmark = pytest.mark.skipif(
     reason="Node-RED is not installed; `make .venv/node-red.stamp` does that",
 )
 
+expect.set_options(timeout=30_000)
+
 CONFIG = """
 name = "bridge"
 [camera]
@@ -254,10 +256,11 @@ def look(browser: Browser, site: Site) -> Iterator[Look]:
     def one(size: dict[str, int] = WIDE) -> Page:
         context = browser.new_context(
             viewport=size,  # type: ignore[arg-type]
+            service_workers="block",  # it says on the page that it is ready
             http_credentials={"username": "operator", "password": PASSWORD},
         )
         contexts.append(context)
-        context.set_default_timeout(12_000)
+        context.set_default_timeout(30_000)
         context.on("weberror", lambda error: problems.append(str(error.error)))
         context.on(
             "console",
@@ -290,7 +293,7 @@ def from_tower(site: Site) -> None:
 
 
 def choose(page: Page, camera: str) -> None:
-    page.wait_for_timeout(6000); keep(page, "debug"); page.get_by_role("tab", name=camera).click()
+    page.get_by_role("tab", name=camera).click()
 
 
 def test_values_of_every_region_of_every_camera_show(site: Site, look: Look) -> None:
@@ -317,6 +320,7 @@ def test_an_alert_shows_and_its_button_acknowledges_it(site: Site, look: Look) -
     mine = page.locator(f"[data-event='{event}']")
     choose(page, "bridge")
     expect(page.locator("[data-picture=event-picture] img")).to_be_visible()
+    expect(page.locator("[data-region=midspan] circle").first).to_be_visible()
     keep(page, "open-alert")
     expect(mine.locator(".ts-chip")).to_have_text("open")
     mine.get_by_role("button", name="Acknowledge").click()
