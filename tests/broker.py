@@ -39,12 +39,13 @@ class Mosquitto:
         self.program: str = program
         self.folder = folder
         self.host = "127.0.0.1"
-        self.port = _free_port()
+        self.port = free_port()
         self.persistent = False
         self.settings = ["allow_anonymous true"]
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def configuration(self) -> Path:
+        """Written anew for each start."""
         lines = [f"listener {self.port} {self.host}", f"user {getpass.getuser()}", *self.settings]
         if self.persistent:
             lines += [
@@ -55,6 +56,10 @@ class Mosquitto:
             ]
         configuration = self.folder / "mosquitto.conf"
         configuration.write_text("\n".join(lines) + "\n")
+        return configuration
+
+    def start(self) -> None:
+        configuration = self.configuration()
         log = (self.folder / "mosquitto.log").open("ab")
         with log:
             self._process = subprocess.Popen(
@@ -90,14 +95,18 @@ class Listener:
     """Subscribes to everything below a topic, keeps its session, and remembers what came."""
 
     def __init__(
-        self, broker: Mosquitto, topic: str = "#", login: tuple[str, str] | None = None
+        self,
+        broker: Mosquitto,
+        topic: str = "#",
+        login: tuple[str, str] | None = None,
+        client_id: str | None = None,
     ) -> None:
         self.messages: list[MQTTMessage] = []
         self.ready = threading.Event()
         self._topic = topic
         self._client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=f"listener-{os.getpid()}-{id(self)}",
+            client_id=client_id or f"listener-{os.getpid()}-{id(self)}",
             protocol=MQTTProtocolVersion.MQTTv5,
         )
         if login is not None:
@@ -147,7 +156,7 @@ class Listener:
         client.subscribe(self._topic, qos=1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -8,11 +8,13 @@ import av
 import numpy as np
 
 from benchmarks.clips import Floats, Scene, render
+from runtime.demo import SAMPLE
 from runtime.frame import Frame
 
 TICKS_A_SECOND = 90_000
 RATE_HZ = 30.0
 BURST_PX, BURST_HZ = 0.3, 5.0
+_PLAYS, _PLAY_S = 12, 16
 
 
 def write_video(
@@ -63,3 +65,21 @@ def region(name: str = "girder", corner: int = 12, side: int = 40) -> str:
         f'[[regions]]\nname = "{name}"\nx = {corner}\ny = {corner}\n'
         f"width = {side}\nheight = {side}\n"
     )
+
+
+def played_again_and_again(path: Path) -> None:
+    """The sample clip _PLAYS times, without encoding it again."""
+    with av.open(str(path), "w") as out:
+        stream = None
+        for play in range(_PLAYS):
+            with av.open(str(SAMPLE)) as clip:
+                video = clip.streams.video[0]
+                if stream is None:
+                    stream = out.add_stream_from_template(video)
+                assert video.time_base is not None
+                begins = int(play * _PLAY_S / video.time_base)
+                for packet in clip.demux(video):
+                    if packet.dts is not None and packet.pts is not None:
+                        packet.pts, packet.dts = packet.pts + begins, packet.dts + begins
+                        packet.stream = stream
+                        out.mux(packet)

@@ -1,24 +1,21 @@
 """The live page in a real browser, over a real daemon that plays the sample clip again and again."""
 
 import json
-import os
-import shutil
 import socket
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import av
 import pytest
 from broker import wait_until
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browser import chromium
+from playwright.sync_api import Browser, Page, expect
+from videos import played_again_and_again
 
 from runtime.assembly import assembled
 from runtime.config_file import parse
 from runtime.daemon import Daemon
-from runtime.demo import SAMPLE
 from runtime.page.stream import STALLED_S, UNHEARD_S
 
 CONFIG = """
@@ -72,7 +69,6 @@ enabled = true
 port = {port}
 watchers = 3
 """
-PLAYS, PLAY_S = 12, 16
 WIDE, PHONE = {"width": 1360, "height": 1000}, {"width": 360, "height": 740}
 
 
@@ -107,15 +103,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.fail("these tests need a real browser: install Debian's chromium")
-    # Chromium refuses to build its sandbox as root.
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=options)
-        yield browser
-        browser.close()
+    with chromium() as one:
+        yield one
 
 
 class Opened:
@@ -161,24 +150,6 @@ def look(browser: Browser, site: Site) -> Iterator[Look]:
 @pytest.fixture
 def opened(look: Look) -> Opened:
     return look()
-
-
-def played_again_and_again(path: Path) -> None:
-    """The sample clip PLAYS times, without encoding it again."""
-    with av.open(str(path), "w") as out:
-        stream = None
-        for play in range(PLAYS):
-            with av.open(str(SAMPLE)) as clip:
-                video = clip.streams.video[0]
-                if stream is None:
-                    stream = out.add_stream_from_template(video)
-                assert video.time_base is not None
-                begins = int(play * PLAY_S / video.time_base)
-                for packet in clip.demux(video):
-                    if packet.dts is not None and packet.pts is not None:
-                        packet.pts, packet.dts = packet.pts + begins, packet.dts + begins
-                        packet.stream = stream
-                        out.mux(packet)
 
 
 def looks(page: Page) -> str:
