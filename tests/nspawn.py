@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -121,8 +122,10 @@ class Machine:
         if self._process.poll() is not None:
             pytest.fail((self._folder / "console").read_text(errors="replace"))
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        told = children.read_text().split()
-        self._init = int(told[0]) if told else 0
+        for pid in children.read_text().split():
+            with suppress(OSError):  # a step between nspawn and its init has ended
+                if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd":
+                    self._init = int(pid)
         return self._init > 0
 
     def __exit__(self, *_: object) -> None:
