@@ -31,10 +31,11 @@ ARCHITECTURE := $(if $(filter aarch64,$(MACHINE)),arm64,amd64)
 wheelhouse: $(WHEELHOUSE)
 
 $(WHEELHOUSE): pyproject.toml constraints.txt systemd/wheelhouse.sh | .venv/bin/python
-	PIP="$(BIN)/python -m pip" systemd/wheelhouse.sh $@ $(DEVICE_PYTHON) $(MACHINE)
+	$(BIN)/python -m uv --version || $(BIN)/python -m pip install -q -c constraints.txt uv
+	PYTHON=$(BIN)/python systemd/wheelhouse.sh $@ $(DEVICE_PYTHON) $(MACHINE)
 
 deb: $(WHEELHOUSE)
-	PIP="$(BIN)/python -m pip" systemd/deb.sh $< $(DEVICE_PYTHON) $(ARCHITECTURE)
+	PYTHON=$(BIN)/python systemd/deb.sh $< $(DEVICE_PYTHON) $(ARCHITECTURE)
 
 # A real Home Assistant, whose package needs Python 3.13 and an environment of its own.
 HOME_ASSISTANT_PYTHON ?= python3.13

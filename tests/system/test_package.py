@@ -398,7 +398,17 @@ def test_an_upgrade_keeps_everything_and_goes_on(site: Site, installed: Path) ->
     [_] = (machine.root / "opt/tremorscope").glob("environment.*")
 
 
-def test_a_removal_stops_everything_and_a_purge_leaves_no_file(
+def test_a_removal_stops_everything_and_another_installation_goes_on(
+    site: Site, installed: Path
+) -> None:
+    process = site.number("MainPID")
+    site.machine.run("dpkg", "--remove", "tremorscope")
+    assert not site.is_active()
+    site.machine.run("dpkg", "--install", str(installed), timeout_s=300)
+    site.is_back(process)
+
+
+def test_a_removal_keeps_what_is_the_users_and_a_purge_leaves_no_file(
     site: Site, files_before: set[str]
 ) -> None:
     machine = site.machine
@@ -406,7 +416,6 @@ def test_a_removal_stops_everything_and_a_purge_leaves_no_file(
     evidence.parent.mkdir(exist_ok=True)
     evidence.write_text("kept")
     machine.run("dpkg", "--remove", "tremorscope")
-    assert not site.is_active()
     assert (machine.root / "etc/tremorscope/bridge.toml").exists()
     assert evidence.exists()
     assert not (machine.root / "opt/tremorscope").exists()
