@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs audit bench release home-assistant
+.PHONY: demo test lint docs audit wheelhouse deb bench release home-assistant
 
 demo: .venv/run.stamp
 	$(BIN)/tremorscope demo
@@ -15,6 +15,7 @@ lint: .venv/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	shellcheck .ci/run systemd/*.sh systemd/debian/p*
 
 # Every page where it stands in the repository, so that its links are the same there and here.
 docs: .venv/test.stamp
@@ -33,6 +34,22 @@ audit: .venv/test.stamp
 bench: .venv/benchmark.stamp
 	$(BIN)/python -m benchmarks.marks
 	$(BIN)/python -m benchmarks.pipeline
+
+# The Debian package. DEVICE_PYTHON: 3.11 is Debian 12's, 3.10 Ubuntu 22.04's (JetPack 6), 3.12 Ubuntu 24.04's
+# (JetPack 7); MACHINE: x86_64 or aarch64.
+DEVICE_PYTHON ?= 3.11
+MACHINE ?= x86_64
+WHEELHOUSE := work/wheelhouse/$(DEVICE_PYTHON)-$(MACHINE)
+ARCHITECTURE := $(if $(filter aarch64,$(MACHINE)),arm64,amd64)
+
+wheelhouse: $(WHEELHOUSE)
+
+$(WHEELHOUSE): pyproject.toml constraints.txt systemd/wheelhouse.sh | .venv/bin/python
+	$(BIN)/python -m uv --version || $(BIN)/python -m pip install -q -c constraints.txt uv
+	PYTHON=$(BIN)/python systemd/wheelhouse.sh $@ $(DEVICE_PYTHON) $(MACHINE)
+
+deb: $(WHEELHOUSE)
+	PYTHON=$(BIN)/python systemd/deb.sh $< $(DEVICE_PYTHON) $(ARCHITECTURE)
 
 # A real Home Assistant, whose package needs Python 3.13 and an environment of its own.
 HOME_ASSISTANT_PYTHON ?= python3.13

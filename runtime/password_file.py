@@ -11,17 +11,21 @@ _CREDENTIAL = "credential:"
 def credential(path: Path) -> Path | None:
     """Where systemd has put ``credential:NAME``; None when ``path`` is an ordinary one.
 
-    Raises Failure when systemd has given no such credential.
+    Outside a service there are none, and ``path`` stays as it is: a configuration can be checked there, and
+    ``password_in`` refuses it. Raises Failure when systemd has given others, or only an empty line, which
+    tremorscope@.service sets for a file that is missing.
     """
     if not str(path).startswith(_CREDENTIAL):
         return None
-    name = str(path).removeprefix(_CREDENTIAL)
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    given = Path(folder) / name if folder and name and "/" not in name else None
-    if given is None or not given.exists():
+    if not folder:
+        return path
+    name = str(path).removeprefix(_CREDENTIAL)
+    given = Path(folder) / name if name and "/" not in name else None
+    if given is None or not given.exists() or given.read_bytes().strip() == b"":
         raise Failure(
-            f"{path}: systemd has given no credential of this name; add LoadCredential={name}:FILE to the "
-            "unit, or name the file itself"
+            f"{path}: systemd has given no credential of this name; write it into /etc/tremorscope/credentials/"
+            f"CAMERA/{name}, or add LoadCredential={name}:FILE to the unit, and restart it"
         )
     return given
 
@@ -31,6 +35,10 @@ def password_in(path: Path, key: str) -> str:
 
     ``key`` is what the configuration calls it. Raises Failure when it cannot be read or is empty.
     """
+    if str(path).startswith(_CREDENTIAL):
+        raise Failure(
+            f"{key}: {path} is there in a service alone, where systemd gives it; name a file instead"
+        )
     try:
         password = path.read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:

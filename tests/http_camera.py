@@ -34,7 +34,7 @@ def film(width: int = 64, height: int = 64, *, moves_px: float = MOVES_PX) -> li
 class HttpCamera:
     """Sends what ``pictures`` hold; attributes may be changed while it runs, by any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.pictures = film()
         self.every = 1
         """Only every so many pictures are sent: the rate is divided by it."""
@@ -47,13 +47,13 @@ class HttpCamera:
         self.connections = 0
         self._cut = threading.Event()
         self._server: ThreadingHTTPServer | None = None
-        self._port = 0
+        self._host, self._port = host, 0
 
     @property
     def source(self) -> str:
         """The camera as ``camera.source`` has it."""
         return (
-            f"gst: souphttpsrc location=http://127.0.0.1:{self._port}/ is-live=true "
+            f"gst: souphttpsrc location=http://{self._host}:{self._port}/ is-live=true "
             "do-timestamp=true retries=0 keep-alive=false ! multipartdemux ! jpegdec"
         )
 
@@ -73,7 +73,7 @@ class HttpCamera:
                 pass
 
         ThreadingHTTPServer.allow_reuse_address = True
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
+        self._server = ThreadingHTTPServer((self._host, self._port), Handler)
         self._server.daemon_threads = True
         self._port = self._server.server_address[1]
         self._cut.clear()

@@ -9,6 +9,7 @@ from calibration.scale import KnownLength
 from calibration.scale_file import made, write
 from failure import Failure
 from runtime.config_file import load, parse
+from runtime.password_file import password_in
 
 GOOD = """\
 name = "bridge"
@@ -42,15 +43,27 @@ def test_a_credential_is_where_systemd_has_put_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = GOOD + '[mqtt]\nusername = "a"\npassword_file = "credential:mqtt-password"\n'
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     with pytest.raises(Failure, match="add LoadCredential=mqtt-password:FILE to the unit"):
         parse(text, tmp_path / "bridge.toml")
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "mqtt-password").write_text("\n")  # what the unit sets for a file that is missing
     with pytest.raises(Failure, match="no credential of this name"):
         parse(text, tmp_path / "bridge.toml")
     (tmp_path / "mqtt-password").write_text("secret")
     assert parse(text, tmp_path / "bridge.toml").mqtt.password_file == tmp_path / "mqtt-password"
     with pytest.raises(Failure, match="no credential of this name"):
         parse(text.replace("mqtt-password", "../x"), tmp_path / "bridge.toml")
+
+
+def test_a_credential_is_no_mistake_where_there_are_none_but_has_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    text = GOOD + '[mqtt]\nusername = "a"\npassword_file = "credential:mqtt-password"\n'
+    file = parse(text, tmp_path / "bridge.toml").mqtt.password_file
+    assert file is not None
+    with pytest.raises(Failure, match="in a service alone"):
+        password_in(file, "mqtt.password_file")
 
 
 def test_relative_paths_start_at_the_folder_of_the_file(
