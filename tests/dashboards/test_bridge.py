@@ -108,23 +108,22 @@ def test_alerts_raised_while_the_link_was_down_arrive_all_even_if_the_site_s_bro
 
 
 def test_a_command_crosses_to_the_site_and_one_without_a_link_is_not_kept(sites: Sites) -> None:
-    camera = Guest(sites.site, "bridge")
-    camera.subscribe("tremorscope/bridge/command/+")
+    login = sites.site.login("bridge")
+    camera = Listener(sites.site, "tremorscope/bridge/command/+", login)  # keeps its session
     operator = Guest(sites.centre, "operator")
-    sites.site.stop()
-    operator.publish("tremorscope/bridge/command/snapshot", b"late")
-    sites.site.start()
-    camera.leave()
-    camera = Guest(sites.site, "bridge")
-    camera.subscribe("tremorscope/bridge/command/+")
 
     def heard_now() -> bool:
         operator.publish("tremorscope/bridge/command/snapshot", b"now")
-        return bool(camera.heard)
+        return bool(camera.messages)
 
     wait_until(heard_now, "a command crosses", 30)
-    assert {payload for _, payload in camera.heard} == {b"now"}
-    camera.leave()
+    sites.site.stop()
+    operator.publish("tremorscope/bridge/command/snapshot", b"late")
+    camera.messages.clear()
+    sites.site.start()
+    wait_until(heard_now, "a command crosses again", 30)
+    assert set(camera.payloads("snapshot")) == {b"now"}
+    camera.close()
     operator.leave()
 
 
