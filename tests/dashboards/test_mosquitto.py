@@ -65,9 +65,10 @@ class Guest:
         port = broker.port
         if options.get("tls"):
             assert broker.authority is not None
-            self._client.tls_set_context(
-                ssl.create_default_context(cafile=broker.authority.certificate)
-            )
+            context = ssl.create_default_context(cafile=broker.authority.certificate)
+            if "certificate" in options:
+                context.load_cert_chain(*options["certificate"])
+            self._client.tls_set_context(context)
             port = broker.tls_port
         self._client.connect(broker.host, port)
         self._client.loop_start()
@@ -329,3 +330,34 @@ def test_a_daemon_comes_in_over_tls_and_its_alert_comes_out(
     told = [AlertMessage.model_validate_json(p) for t, p in reader.heard if t.endswith("/alerts")]
     assert [told[0].type, told[-1].type] == ["new", "end"]
     assert any(topic.endswith("/event-picture") and payload for topic, payload in reader.heard)
+
+
+def test_with_certificates_a_camera_is_who_its_certificate_says(tmp_path: Path) -> None:
+    """What tls.conf has in comments."""
+
+    class Certified(ShippedMosquitto):
+        def configuration(self) -> Path:
+            path = super().configuration()
+            tls = path.parent / "conf.d" / "tls.conf"
+            text = tls.read_text()
+            for setting in ("require_certificate true", "use_identity_as_username true"):
+                assert f"\n#{setting}\n" in text
+                text = text.replace(f"\n#{setting}\n", f"\n{setting}\n")
+            tls.write_text(text)
+            return path
+
+    authority = Authority(tmp_path, "authority")
+    (tmp_path / "broker").mkdir()
+    broker = Certified(tmp_path / "broker", authority)
+    broker.start()
+    try:
+        shown = authority.signed("tower")
+        tower = Guest(broker, None, tls=True, certificate=shown)
+        assert tower.answer == "Success"
+        assert tower.publish("tremorscope/tower/state").startswith(("Success", "No matching"))
+        assert tower.publish("tremorscope/bridge/state") == "Not authorized"
+        tower.leave()
+        with pytest.raises((ssl.SSLError, ConnectionError, pytest.fail.Exception)):
+            Guest(broker, "bridge", tls=True)
+    finally:
+        broker.stop()

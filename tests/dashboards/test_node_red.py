@@ -410,3 +410,13 @@ def test_secrets_are_not_in_the_log_and_not_in_what_node_red_keeps(site: Site) -
             continue
         for secret in (PASSWORD, site.broker.users["reader"], site.broker.users["operator"]):
             assert secret.encode() not in path.read_bytes(), path
+
+
+def test_an_alert_that_was_raised_while_node_red_was_away_shows(site: Site, look: Look) -> None:
+    site.node_red.stop()
+    [alerts] = [topic for topic in TOPICS if topic.name == "alerts"]
+    message = {**alerts.example, "event_id": "while-away", "rule": "while nobody looked"}
+    site.tower.send("tremorscope/tower/alerts", json.dumps(message).encode())
+    wait_until(lambda: bool(site.operator.payloads("tower/alerts")), "the broker has it")
+    site.node_red.start()
+    expect(look().locator("[data-event=while-away]")).to_contain_text("while nobody looked")
