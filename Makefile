@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs audit wheelhouse deb bench release home-assistant
+.PHONY: demo test lint docs audit wheelhouse deb deb-arm64-check bench release home-assistant
 
 demo: .venv/run.stamp
 	$(BIN)/tremorscope demo
@@ -50,6 +50,11 @@ $(WHEELHOUSE): pyproject.toml constraints.txt systemd/wheelhouse.sh | .venv/bin/
 
 deb: $(WHEELHOUSE)
 	PYTHON=$(BIN)/python systemd/deb.sh $< $(DEVICE_PYTHON) $(ARCHITECTURE)
+
+# As root: the package on a 64-bit ARM, emulated, from the installation to the demo's end.
+deb-arm64-check:
+	$(MAKE) deb DEVICE_PYTHON=3.11 MACHINE=aarch64
+	systemd/arm64_check.sh dist/tremorscope_*+py311_arm64.deb work/machines
 
 # A real Home Assistant, whose package needs Python 3.13 and an environment of its own.
 HOME_ASSISTANT_PYTHON ?= python3.13

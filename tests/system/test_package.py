@@ -378,7 +378,9 @@ def test_a_stop_is_clean(site: Site) -> None:
     site.machine.run("systemctl", "start", UNIT)
 
 
-def test_an_upgrade_keeps_everything_and_goes_on(site: Site, installed: Path) -> None:
+def test_an_upgrade_keeps_everything_and_one_that_fails_what_runs(
+    site: Site, installed: Path
+) -> None:
     machine = site.machine
     process = site.number("MainPID")
     stands_for_evidence = machine.root / "var/lib/tremorscope/bridge/events/kept"
@@ -392,7 +394,15 @@ def test_an_upgrade_keeps_everything_and_goes_on(site: Site, installed: Path) ->
     kept += [configuration, machine.root / SECRET]
     before = [path.read_bytes() for path in kept]
     # For dpkg and the package's scripts the same version again is an upgrade like any other.
-    machine.run("dpkg", "--install", str(installed), timeout_s=300)
+    broken = machine.root / "usr/local/share/tremorscope/wheels/pycuda-2025.1-py3-none-any.whl"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("no wheel")
+    told = machine.asks("sh", "-c", f"dpkg --install {installed} 2>&1")
+    assert "what was installed before goes on" in told
+    site.measures()
+    assert site.number("MainPID") == process
+    broken.unlink()
+    machine.run("dpkg", "--configure", "tremorscope", timeout_s=300)
     site.is_back(process)
     assert [path.read_bytes() for path in kept] == before
     [_] = (machine.root / "opt/tremorscope").glob("environment.*")

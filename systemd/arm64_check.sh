@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Installs the package on a Debian for 64-bit ARM and runs the demo there, under an emulator of its processor.
+#
+#     systemd/arm64_check.sh PACKAGE FOLDER           for root; the Debian is made in FOLDER and kept
+#
+# Needs Debian's mmdebstrap and qemu-user-static, with binfmt-support. Says how long each step took.
+set -euo pipefail
+
+package=$1 folder=$2
+root=$folder/bookworm-arm64
+
+timed() {
+    local begin=$SECONDS
+    "${@:2}"
+    echo "$1: $((SECONDS - begin)) s"
+}
+
+make_root() {
+    rm -rf "$root"
+    mmdebstrap --quiet --variant=minbase --architectures=arm64 --dpkgopt=force-unsafe-io \
+        --include=systemd,python3,libgl1,libglib2.0-0 bookworm "$root.new"
+    mv "$root.new" "$root"
+}
+
+inside() {
+    unshare --mount --pid --fork --mount-proc="$root/proc" chroot "$root" \
+        env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@"
+}
+
+mkdir -p "$folder"
+[ -d "$root" ] || timed "the Debian" make_root
+cp "$package" "$root/root/tremorscope.deb"
+echo "on $(inside uname -m) with $(inside python3 --version):"
+timed "installation" inside dpkg --install /root/tremorscope.deb
+timed "tremorscope demo" inside sh -c 'cd /root && tremorscope demo'
+timed "purge" inside dpkg --purge tremorscope
+rm "$root/root/tremorscope.deb"
