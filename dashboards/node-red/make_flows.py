@@ -167,7 +167,7 @@ def _broker(role: str, *, keeps_session: bool) -> dict[str, Any]:
         "protocolVersion": "5",
         "keepalive": "30",
         "cleansession": not keeps_session,
-        "autoUnsubscribe": True,
+        "autoUnsubscribe": not keeps_session,
         "sessionExpiry": "86400" if keeps_session else "",
         "userProps": "",
         **wills,
