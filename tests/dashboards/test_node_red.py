@@ -419,7 +419,9 @@ def test_an_alert_that_was_raised_while_node_red_was_away_shows(site: Site, look
     [alerts] = [topic for topic in TOPICS if topic.name == "alerts"]
     message = {**alerts.example, "event_id": "while-away", "rule": "while nobody looked"}
     site.tower.send("tremorscope/tower/alerts", json.dumps(message).encode())
-    sent = lambda: [p for p in site.operator.payloads("tower/alerts") if b"while-away" in p]  # noqa: E731
-    wait_until(lambda: bool(sent()), "the broker has it")
+    wait_until(
+        lambda: any(b"while-away" in one for one in site.operator.payloads("tower/alerts")),
+        "the broker has it",
+    )
     site.node_red.start()
     expect(look().locator("[data-event=while-away]")).to_contain_text("while nobody looked")
