@@ -210,7 +210,7 @@ def test_the_installed_units_are_in_order(machine: Machine, installed: Path) -> 
     assert installed
     units = machine.run("sh", "-c", "echo /usr/lib/systemd/system/tremorscope*").split()
     assert len(units) == 5
-    assert machine.run("systemd-analyze", "verify", *units) == ""
+    assert machine.run("sh", "-c", f"systemd-analyze verify {' '.join(units)} 2>&1") == ""
 
 
 def test_an_instance_becomes_ready_and_has_no_rights(site: Site) -> None:
@@ -401,7 +401,7 @@ def test_an_upgrade_keeps_everything_and_one_that_fails_what_runs(
     assert "what was installed before goes on" in told
     site.measures()
     assert site.number("MainPID") == process
-    broken.unlink()
+    shutil.rmtree(broken.parents[1])
     machine.run("dpkg", "--configure", "tremorscope", timeout_s=300)
     site.is_back(process)
     assert [path.read_bytes() for path in kept] == before
