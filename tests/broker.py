@@ -41,6 +41,7 @@ class Mosquitto:
         self.host = "127.0.0.1"
         self.port = free_port()
         self.persistent = False
+        self._served = False
         self.settings = ["allow_anonymous true"]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -60,12 +61,39 @@ class Mosquitto:
 
     def start(self) -> None:
         configuration = self.configuration()
+        for _ in range(5):
+            self._launch(configuration)
+            if self._has_started():
+                return
+            # Between being found free and being used, another program may have taken the port.
+            self.port = free_port()
+            configuration = self.configuration()
+        pytest.fail("no port is free for long enough")
+
+    def _launch(self, configuration: Path) -> None:
         log = (self.folder / "mosquitto.log").open("ab")
         with log:
             self._process = subprocess.Popen(
                 [self.program, "-c", str(configuration)], stdout=log, stderr=log
             )
-        wait_until(self._answers, "Mosquitto answers")
+
+    def _has_started(self) -> bool:
+        """False where its port is another's; any other failure fails the test."""
+        assert self._process is not None
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                told = (self.folder / "mosquitto.log").read_text()
+                if self._served or "Address already in use" not in told:
+                    pytest.fail(told)
+                return False
+            with socket.socket() as probe:
+                if probe.connect_ex((self.host, self.port)) == 0:
+                    self._served = self._process.poll() is None
+                    if self._served:
+                        return True
+            time.sleep(0.02)
+        pytest.fail("not within 10 s: Mosquitto answers")
 
     def kill(self) -> None:
         """End it without warning, as a power cut does."""
@@ -82,13 +110,6 @@ class Mosquitto:
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
-
-    def _answers(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            pytest.fail((self.folder / "mosquitto.log").read_text())
-        with socket.socket() as probe:
-            return probe.connect_ex((self.host, self.port)) == 0
 
 
 class Listener:

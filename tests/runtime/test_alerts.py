@@ -108,10 +108,10 @@ def test_a_source_that_starts_over_keeps_alerts_but_not_hold_times() -> None:
 
 def test_a_step_holds_all_of_a_message_but_what_is_known_when_it_is_told() -> None:
     step_fields = {field.name for field in fields(AlertStep)}
-    told_later = {"schema_version", "time_utc", "evidence"}
+    told_later = {"schema_version", "stamp", "time_utc", "evidence"}
     assert step_fields == set(AlertMessage.model_fields) - told_later
     record_fields = {field.name for field in fields(SuppressedStep)}
-    assert record_fields == set(SuppressedAlert.model_fields) - {"schema_version", "time_utc"}
+    assert record_fields == set(SuppressedAlert.model_fields) - told_later
 
 
 @settings(max_examples=60, deadline=None)
