@@ -139,7 +139,6 @@ class Daemon:
         self._has_clock = config.camera.real_time or not is_file(config.camera.source)
         self._manager = manager
         self._rounds = Rounds() if publisher is None else publisher.rounds
-        self._hung: str | None = None
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
         if publisher is not None:  # which may have a connection, and commands, by now
@@ -175,7 +174,7 @@ class Daemon:
             capture.join(LONGEST_DEAF_S)
             measure.join(LONGEST_DEAF_S)
             if self._manager is not None:
-                self._feed_watchdog(self._manager)
+                self._manager.alive(self._rounds)
             if time.monotonic() > tell_at:
                 self._tell_how_it_goes()
                 tell_at += TELL_EVERY_S
@@ -202,21 +201,6 @@ class Daemon:
         log.info("%s", line)
         if self._manager is not None:
             self._manager.status(line)
-
-    def _feed_watchdog(self, manager: ServiceManager) -> None:
-        """While every thread comes round: a frozen camera is for the health to tell, a hung thread is not."""
-        if manager.watchdog_s is None:
-            return
-        thread, away_s = self._rounds.longest()
-        if away_s < manager.watchdog_s / 2:
-            self._hung = None
-            manager.alive()
-        elif self._hung != thread:
-            self._hung = thread
-            log.error(
-                "%s has not come round for %.0f s; if it stays away, systemd restarts this process",
-                *(thread, away_s),
-            )
 
     def stop(self) -> None:
         """End soon; may be called from any thread and from a signal handler: it waits for nothing."""

@@ -3,10 +3,16 @@
 Where nobody listens ($NOTIFY_SOCKET is not set), nothing happens. See sd_notify(3).
 """
 
+import logging
+import math
 import os
 import time
 
 from sdnotify import SystemdNotifier
+
+from runtime.rounds import Rounds
+
+log = logging.getLogger(__name__)
 
 
 class ServiceManager:
@@ -17,7 +23,8 @@ class ServiceManager:
         self.is_there = "NOTIFY_SOCKET" in os.environ
         self.watchdog_s = _watchdog_s()
         """How long systemd waits for ``alive`` before it ends this process; None: for ever."""
-        self._fed_s = -float("inf")
+        self._fed_s = -math.inf
+        self._away: str | None = None
 
     def ready(self) -> None:
         """The daemon's threads run."""
@@ -35,10 +42,25 @@ class ServiceManager:
         """What ``systemctl status`` shows."""
         self._notifier.notify(f"STATUS={line}")
 
-    def alive(self) -> None:
-        """Everything goes on; cheap enough for every round of a loop."""
+    def alive(self, rounds: Rounds) -> None:
+        """Feed the watchdog, unless a thread stays away; cheap enough for every round of a loop.
+
+        A camera that is frozen is for the health to tell; a thread that hangs is for the watchdog.
+        """
+        if self.watchdog_s is None:
+            return
+        thread, away_s = rounds.longest()
+        if away_s >= self.watchdog_s / 2:
+            if self._away != thread:
+                self._away = thread
+                log.error(
+                    "%s has not come round for %.0f s; if it stays away, systemd restarts this process",
+                    *(thread, away_s),
+                )
+            return
+        self._away = None
         now_s = time.monotonic()
-        if self.watchdog_s is not None and now_s - self._fed_s >= self.watchdog_s / 8:
+        if now_s - self._fed_s >= self.watchdog_s / 8:
             self._fed_s = now_s
             self._notifier.notify("WATCHDOG=1")
 

@@ -13,6 +13,9 @@ from time import monotonic
 from runtime.delivery import PASSING, REFUSED
 from runtime.outbox import Kind, Outbox
 
+MOST_SOON = 256
+"""Messages that wait for the broker's answers to those before them: a burst of reports, some seconds of a slow
+line."""
 MOST_IN_MEMORY = 4096
 """Messages that wait for the disk, which takes them once a second; more are dropped, and counted."""
 _WRITE_EVERY_S = 0.5
@@ -53,6 +56,7 @@ class TelemetryDelivery:
         self._is_connected = is_connected
         self._replay_hz, self._retry_s = replay_hz, retry_s
         self._lock = threading.Lock()
+        self._soon: deque[tuple[str, bytes, str]] = deque()  # topic, payload, topic for later
         self._to_keep: deque[tuple[str, bytes]] = deque()
         self._live: set[int] = set()  # packet ids
         self._replayed: dict[int, int] = {}  # packet id -> row
@@ -65,23 +69,27 @@ class TelemetryDelivery:
     def publish(self, topic: str, payload: bytes, *, later: str) -> None:
         """Send now, or keep and send to the topic ``later``. Never waits for disk or network."""
         with self._lock:
-            if self._is_connected() and len(self._live) < self.most_live:
-                packet = self._send(topic, payload, False)
-                if packet is not None:
-                    self._live.add(packet)
-                    return
-            if len(self._to_keep) < MOST_IN_MEMORY:
+            if self._is_connected() and len(self._soon) < MOST_SOON:
+                self._soon.append((topic, payload, later))
+                self._send_soon()
+            elif len(self._to_keep) < MOST_IN_MEMORY:
                 self._to_keep.append((later, payload))
             else:
                 self.dropped += 1
 
     def write(self, *, at_once: bool = False) -> None:
-        """Now and then: put on the disk what has to wait, and take off it what was answered."""
+        """Now and then: put on the disk what has to wait, and take off it what was answered.
+
+        ``at_once``: all of it, since this is the end.
+        """
         if not (at_once or monotonic() >= self._write_s):
             return
         self._write_s = monotonic() + _WRITE_EVERY_S
         with self._lock:
             messages = list(self._to_keep)
+            if at_once or not self._is_connected():
+                messages = [(later, payload) for _, payload, later in self._soon] + messages
+                self._soon.clear()
             self._to_keep.clear()
         if messages:
             self._outbox.put_telemetry(messages)
@@ -119,6 +127,8 @@ class TelemetryDelivery:
         with self._lock:
             is_live = packet in self._live
             self._live.discard(packet)
+            if is_live:
+                self._send_soon()
         row = self._replayed.pop(packet, None)
         if row is not None:
             if reason in PASSING:
@@ -138,4 +148,14 @@ class TelemetryDelivery:
 
     def is_idle(self) -> bool:
         """Whether nothing is unanswered, and nothing has to be written."""
-        return not (self._live or self._replayed or self._to_keep)
+        return not (self._soon or self._live or self._replayed or self._to_keep)
+
+    def _send_soon(self) -> None:
+        """With the lock: as many as the window has room for."""
+        while self._soon and len(self._live) < self.most_live:
+            topic, payload, _ = self._soon[0]
+            packet = self._send(topic, payload, False)
+            if packet is None:
+                return
+            self._soon.popleft()
+            self._live.add(packet)

@@ -27,14 +27,14 @@ inside() {
     # shellcheck disable=SC2016
     unshare --mount --pid --net --fork --mount-proc="$root/proc" sh -c '
         ip link set lo up
-        exec chroot "$@"' sh "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@"
+        exec chroot "$@"' sh "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/srv LANG=C.UTF-8 "$@"
 }
 
 mkdir -p "$folder"
 [ -d "$root" ] || timed "the Debian" make_root
-cp "$package" "$root/root/tremorscope.deb"
+cp "$package" "$root/srv/tremorscope.deb"
 echo "on $(inside uname -m) with $(inside python3 --version):"
-timed "installation" inside dpkg --install /root/tremorscope.deb
-timed "tremorscope demo" inside sh -c 'cd /root && tremorscope demo'
+timed "installation" inside dpkg --install /srv/tremorscope.deb
+timed "tremorscope demo" inside sh -c 'cd /srv && tremorscope demo'
 timed "purge" inside dpkg --purge tremorscope
-rm "$root/root/tremorscope.deb"
+rm "$root/srv/tremorscope.deb"

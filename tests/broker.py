@@ -101,6 +101,16 @@ class Mosquitto:
         self._process.kill()
         self._process.wait()
 
+    def rule(self, rules: str) -> Path:
+        """Start again with these access rules; the file that they are in."""
+        file = self.folder / "rules"
+        file.write_text(rules)
+        file.chmod(0o600)
+        self.stop()
+        self.settings.append(f"acl_file {file}")
+        self.start()
+        return file
+
     def reload(self) -> None:
         """Have it read its access rules again."""
         assert self._process is not None

@@ -3,15 +3,18 @@
 import gc
 import importlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from broker import Listener, Mosquitto
+from publishers import STATE, Publish
 from videos import moving, write_video
 
+from runtime.config import Mqtt
+from runtime.mqtt import Publisher
 from runtime.outbox import Outbox
 
 
@@ -68,6 +71,25 @@ def listen(mosquitto: Mosquitto) -> Iterator[Callable[..., Listener]]:
     yield make
     for listener in listeners:
         listener.close()
+
+
+@pytest.fixture
+def publisher(mosquitto: Mosquitto, outbox: Outbox) -> Iterator[Publish]:
+    """Starts publishers to ``mosquitto`` that are closed after the test.
+
+    ``timing`` is of the publisher, all else of ``[mqtt]``.
+    """
+    publishers: list[Publisher] = []
+
+    def make(*, timing: Mapping[str, float] | None = None, **settings: Any) -> Publisher:
+        mqtt = Mqtt(host=mosquitto.host, port=mosquitto.port, **settings)
+        publishers.append(Publisher(mqtt, name="cam", outbox=outbox, state=STATE, **(timing or {})))
+        publishers[-1].start()
+        return publishers[-1]
+
+    yield make
+    for one in publishers:
+        one.close(timeout_s=1.0)
 
 
 @pytest.fixture

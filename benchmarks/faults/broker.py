@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 
 from failure import Failure
@@ -15,6 +16,7 @@ from failure import Failure
 SHIPPED = Path(__file__).parents[2] / "dashboards/mosquitto/mosquitto.conf"
 _OURS = ("persistence ", "autosave_", "max_", "persistent_client_expiration ")
 """Of the shipped configuration, what a trial takes over: listeners, folders and users are its own."""
+_number = count()
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> bool:
@@ -39,6 +41,12 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
+def _own_address() -> str:
+    """One of the 16 million of the loopback interface, by process and number."""
+    place = (os.getpid() * 250 + next(_number) % 250) % (200 * 250 * 250)
+    return f"127.{20 + place // 62_500}.{place // 250 % 250}.{1 + place % 250}"
+
+
 class Broker:
     """Started, killed and stopped as often as wanted; it keeps its files in ``folder``."""
 
@@ -48,10 +56,13 @@ class Broker:
         *,
         settings: Sequence[str] | None = None,
         access: Sequence[str] = ("allow_anonymous true",),
-        host: str = "127.0.0.1",
+        host: str | None = None,
         inside: Sequence[str] = (),
     ) -> None:
         """``settings`` replaces the shipped ones; ``inside`` is a command that runs it elsewhere.
+
+        Without a ``host``, it has an address of this machine to itself: another broker cannot take its port
+        while it is dead, and answer in its place.
 
         Raises Failure where Mosquitto is missing.
         """
@@ -59,14 +70,21 @@ class Broker:
         if program is None:
             raise Failure("the campaign needs a real broker; install Debian's mosquitto")
         folder.mkdir(parents=True, exist_ok=True)
-        self.host = host
-        self.port = 1883 if inside else free_port(host)
+        self.host = host or _own_address()
+        self.port = 1883 if inside else free_port(self.host)
         self.settings = list(shipped_settings() if settings is None else settings)
         self.access = list(access)
         self.log = folder / "mosquitto.log"
         self._folder = folder
         self._command = [*inside, program, "-c", str(folder / "mosquitto.conf")]
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "Broker":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
@@ -80,8 +98,12 @@ class Broker:
         (self._folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        if not wait_until(self._listens, 20):
-            raise Failure(f"Mosquitto does not start: {self.log.read_text()[-500:]}")
+        try:
+            if not wait_until(self._listens, 20):
+                raise Failure(f"Mosquitto does not start: {self.log.read_text()[-500:]}")
+        except Failure:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """End it without warning."""

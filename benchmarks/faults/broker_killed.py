@@ -32,21 +32,18 @@ def rows(plan: Plan) -> Iterator[Row]:
 def trial(
     chance: random.Random, folder: Path, *, settings: list[str], keep_s: float | None
 ) -> Trial:
-    broker = Broker(folder / "broker", settings=settings)
-    broker.start()
-    consumer = Consumer(broker)
-    away = chance.random() < 0.5
-    if away:
-        consumer.go_away()
-    subscriptions = consumer.subscriptions
-    broker.stop()  # the session is an old one, and long saved
-    broker.start()
-    if not away:
-        wait_until(lambda: consumer.subscriptions > subscriptions)
-    names = [f"{number}" for number in range(BURST)]
-    pauses_s = [chance.uniform(0.0, 0.02) for _ in names]
-    fatal, linger_s = chance.randrange(BURST + 1), chance.uniform(0.0, 1.5)
-    try:
+    with Broker(folder / "broker", settings=settings) as broker, Consumer(broker) as consumer:
+        away = chance.random() < 0.5
+        if away:
+            consumer.go_away()
+        subscriptions = consumer.subscriptions
+        broker.stop()  # the session is an old one, and long saved
+        broker.start()
+        if not away:
+            wait_until(lambda: consumer.subscriptions > subscriptions)
+        names = [f"{number}" for number in range(BURST)]
+        pauses_s = [chance.uniform(0.0, 0.02) for _ in names]
+        fatal, linger_s = chance.randrange(BURST + 1), chance.uniform(0.0, 1.5)
         with publishing(broker, Outbox(folder / "outbox.sqlite"), keep_accepted_s=keep_s) as one:
             wait_until(lambda: one.counts().connected)
             for number, name in enumerate(names):
@@ -77,6 +74,3 @@ def trial(
                 recovery_s,
                 tuple(complaints),
             )
-    finally:
-        consumer.close()
-        broker.stop()

@@ -50,14 +50,11 @@ def rows(plan: Plan) -> Iterator[Row]:
 
 def trial(clock: Clock, step_s: float, chance: random.Random, folder: Path) -> Trial:
     """With a broker that is there or not, and in half of the trials a daemon that starts again."""
-    broker = Broker(folder / "broker")
-    broker.start()
-    consumer = Consumer(broker)
-    names = [f"{number}" for number in range(BURST)]
-    down, restart, begin = chance.random() < 0.5, chance.random() < 0.5, chance.randrange(BURST)
-    path = folder / "outbox.sqlite"
-    complaints = []
-    try:
+    with Broker(folder / "broker") as broker, Consumer(broker) as consumer:
+        names = [f"{number}" for number in range(BURST)]
+        down, restart, begin = chance.random() < 0.5, chance.random() < 0.5, chance.randrange(BURST)
+        path = folder / "outbox.sqlite"
+        complaints = []
         if down:
             broker.stop()
         with publishing(broker, Outbox(path)) as one:
@@ -86,6 +83,3 @@ def trial(clock: Clock, step_s: float, chance: random.Random, folder: Path) -> T
             return Trial(
                 names, names, consumer.event_ids(), acknowledged, recovery_s, tuple(complaints)
             )
-    finally:
-        consumer.close()
-        broker.stop()

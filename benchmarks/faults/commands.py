@@ -82,20 +82,21 @@ def rows(plan: Plan) -> Iterator[Row]:
 
 def trial(answered: Counter[bool], chance: random.Random, folder: Path) -> Trial:
     """A_TRIAL messages one after the other, and an alert meanwhile."""
-    broker = Broker(folder / "broker")
-    broker.start()
-    consumer, answers = Consumer(broker), Consumer(broker, "answers")
-    controls = Controls(Magnification(gain=20))
-    controls.picture_is((640, 480))
-    acknowledged: list[str] = []
-    complaints = []
+    with (
+        Broker(folder / "broker") as broker,
+        Consumer(broker) as consumer,
+        Consumer(broker, "answers") as answers,
+    ):
+        controls = Controls(Magnification(gain=20))
+        controls.picture_is((640, 480))
+        acknowledged: list[str] = []
+        complaints = []
 
-    def acknowledge(event_id: str) -> None:
-        if event_id != _OPEN:
-            raise Failure("no such alert")
-        acknowledged.append(event_id)
+        def acknowledge(event_id: str) -> None:
+            if event_id != _OPEN:
+                raise Failure("no such alert")
+            acknowledged.append(event_id)
 
-    try:
         with publishing(broker, Outbox(folder / "outbox.sqlite")) as one:
             one.serve(Remote(controls, acknowledge).answer)
             wait_until(lambda: "subscribed" in _asked(one, answers))
@@ -125,10 +126,6 @@ def trial(answered: Counter[bool], chance: random.Random, folder: Path) -> Trial
                 one.counts().acknowledged,
                 complaints=tuple(complaints),
             )
-    finally:
-        consumer.close()
-        answers.close()
-        broker.stop()
 
 
 def _asked(_: object, answers: Consumer) -> str:

@@ -61,6 +61,7 @@ class Consumer:
         before = self.subscriptions
         self._client.loop_start()
         if not wait_until(lambda: self.subscriptions > before):
+            self.go_away()
             raise Failure("the consumer cannot subscribe")
 
     def go_away(self) -> None:
@@ -68,7 +69,11 @@ class Consumer:
         self._client.disconnect()
         self._client.loop_stop()
 
-    close = go_away
+    def __enter__(self) -> "Consumer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.go_away()
 
     def event_ids(self) -> list[str]:
         """Of every alert that came, in order, repetitions too."""

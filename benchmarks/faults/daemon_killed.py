@@ -92,11 +92,8 @@ def _trial(
     old: list[str] | None = None,
 ) -> Trial:
     access = ["allow_anonymous true", *([] if rules is None else [f"acl_file {rules}"])]
-    broker = Broker(folder / "broker", access=access)
-    broker.start()
-    consumer = Consumer(broker)
-    complaints = []
-    try:
+    with Broker(folder / "broker", access=access) as broker, Consumer(broker) as consumer:
+        complaints = []
         child = context.Process(
             target=dying_publisher.publish, args=(folder, broker.host, broker.port, point, number)
         )
@@ -128,9 +125,6 @@ def _trial(
                 recovery_s,
                 tuple(complaints),
             )
-    finally:
-        consumer.close()
-        broker.stop()
 
 
 def _names(path: Path) -> list[str]:

@@ -50,11 +50,8 @@ def trial(kind: str, chance: random.Random, folder: Path) -> Trial:
         content[begin : begin + length] = chance.randbytes(len(content[begin : begin + length]))
     for name, sound in files.items():
         (folder / name).write_bytes(content if name == harmed else sound)
-    broker = Broker(folder / "broker")
-    broker.start()
-    consumer = Consumer(broker)
-    complaints = []
-    try:
+    with Broker(folder / "broker") as broker, Consumer(broker) as consumer:
+        complaints = []
         since = time.monotonic()
         box = Outbox(path)
         found = {row.payload: row for row in box.pending(1000)}
@@ -83,9 +80,6 @@ def trial(kind: str, chance: random.Random, folder: Path) -> Trial:
             recovery_s,
             tuple(complaints),
         )
-    finally:
-        consumer.close()
-        broker.stop()
 
 
 def _payload(name: str) -> bytes:

@@ -26,14 +26,11 @@ def trial(mend: str, chance: random.Random, folder: Path) -> Trial:
     rules.write_text("topic readwrite tremorscope/cam/state\ntopic read #\n")
     rules.chmod(0o600)
     access = ["allow_anonymous true", f"acl_file {rules}"]
-    broker = Broker(folder / "broker", access=access)
-    broker.start()
-    consumer = Consumer(broker)
-    refused = [f"refused-{number}" for number in range(chance.randint(1, 20))]
-    names = list(refused)
-    complaints = []
-    retry_s = 0.5 if mend == "time" else 300.0
-    try:
+    with Broker(folder / "broker", access=access) as broker, Consumer(broker) as consumer:
+        refused = [f"refused-{number}" for number in range(chance.randint(1, 20))]
+        names = list(refused)
+        complaints = []
+        retry_s = 0.5 if mend == "time" else 300.0
         with publishing(broker, Outbox(folder / "outbox.sqlite"), refused_retry_s=retry_s) as one:
             for name in refused:
                 one.publish_alert(alert(name))
@@ -71,6 +68,3 @@ def trial(mend: str, chance: random.Random, folder: Path) -> Trial:
                 recovery_s,
                 tuple(complaints),
             )
-    finally:
-        consumer.close()
-        broker.stop()

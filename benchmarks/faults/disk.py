@@ -43,17 +43,14 @@ def trial(
     harmed_first: bool = False,
 ) -> Trial:
     """In half of the trials there is no broker either while the disk takes nothing."""
-    broker = Broker(folder / "broker")
-    broker.start()
-    consumer = Consumer(broker)
-    broker_is_down = chance.random() < 0.5
-    complaints: list[str] = []
-    names = [f"{number}" for number in range(chance.randint(15, MOST_UNSAVED))]
-    begin = 0 if harmed_first else chance.randrange(10)
-    with _mounted(folder / "disk", make) as disk:
-        if harmed_first:
-            harm(disk)
-        try:
+    with Broker(folder / "broker") as broker, Consumer(broker) as consumer:
+        broker_is_down = chance.random() < 0.5
+        complaints: list[str] = []
+        names = [f"{number}" for number in range(chance.randint(15, MOST_UNSAVED))]
+        begin = 0 if harmed_first else chance.randrange(10)
+        with _mounted(folder / "disk", make) as disk:
+            if harmed_first:
+                harm(disk)
             with publishing(
                 broker, Outbox(disk / "outbox.sqlite", most_unsaved=MOST_UNSAVED)
             ) as one:
@@ -86,9 +83,6 @@ def trial(
                 return Trial(
                     names, names, consumer.event_ids(), acknowledged, recovery_s, tuple(complaints)
                 )
-        finally:
-            consumer.close()
-            broker.stop()
 
 
 def beyond_the_bound(chance: random.Random, folder: Path) -> Trial:

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -30,15 +31,14 @@ def rows(plan: Plan) -> Iterator[Row]:
 
 
 def trial(kind: str, chance: random.Random, folder: Path) -> Trial:
-    broker = Broker(folder / "broker")
-    broker.start()
-    consumer = Consumer(broker)
-    proxy = Proxy(broker.host, broker.port)
-    names = [f"{number}" for number in range(BURST)]
-    begin = chance.randrange(BURST)
-    outbox = Outbox(folder / "outbox.sqlite")
-    try:
-        with publishing(broker, outbox, port=proxy.port, most_silent_s=MOST_SILENT_S) as one:
+    with Broker(folder / "broker") as broker, Consumer(broker) as consumer:
+        names = [f"{number}" for number in range(BURST)]
+        begin = chance.randrange(BURST)
+        outbox = Outbox(folder / "outbox.sqlite")
+        with (
+            closing(Proxy(broker.host, broker.port)) as proxy,
+            publishing(broker, outbox, port=proxy.port, most_silent_s=MOST_SILENT_S) as one,
+        ):
             wait_until(lambda: one.counts().connected)
             for number, name in enumerate(names):
                 if number == begin:
@@ -59,7 +59,3 @@ def trial(kind: str, chance: random.Random, folder: Path) -> Trial:
                 recovery_s,
                 complaints,
             )
-    finally:
-        proxy.close()
-        consumer.close()
-        broker.stop()

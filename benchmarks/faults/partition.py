@@ -49,11 +49,9 @@ def _trial(namespace: str, place: int, chance: random.Random, folder: Path) -> T
         host=f"10.213.{place}.2",
         inside=["ip", "netns", "exec", namespace],
     )
-    broker.start()
-    consumer = Consumer(broker, host=f"10.214.{place}.2")
-    names = [f"{number}" for number in range(BURST)]
-    begin, lasts_s = chance.randrange(BURST), chance.uniform(0.1, 6.0)
-    try:
+    with broker, Consumer(broker, host=f"10.214.{place}.2") as consumer:
+        names = [f"{number}" for number in range(BURST)]
+        begin, lasts_s = chance.randrange(BURST), chance.uniform(0.1, 6.0)
         with publishing(broker, Outbox(folder / "outbox.sqlite")) as one:
             wait_until(lambda: one.counts().connected)
             for number, each in enumerate(names):
@@ -75,9 +73,6 @@ def _trial(namespace: str, place: int, chance: random.Random, folder: Path) -> T
                 recovery_s,
                 complaints,
             )
-    finally:
-        consumer.close()
-        broker.stop()
 
 
 @contextmanager

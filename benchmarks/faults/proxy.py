@@ -19,7 +19,7 @@ class Proxy:
         """None, "silent", "deaf" (nothing reaches the broker), "mute" (nothing comes from it), or
         "unacknowledged" (all but its acknowledgements)."""
         self._target = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.port = int(self._listener.getsockname()[1])
         self._pairs: list[_Pair] = []
         threading.Thread(target=self._accept, daemon=True).start()

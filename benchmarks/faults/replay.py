@@ -42,12 +42,9 @@ def rows(plan: Plan) -> Iterator[Row]:
         f"a file of {count} messages and {megabytes:.0f} MB opens, all of it checked, in {opening_s:.1f} s; "
         f"counting what is in it takes {1e3 * counting_s:.0f} ms"
     ]
-    broker = Broker(plan.folder / "replay-broker")
-    broker.start()
-    consumer = Consumer(broker)
-    usual = Row("alert while telemetry is replayed, default pace", f"each within {MOST_S:g} s")
-    fast = Row(f"alert while {count} telemetry messages drain at full speed", usual.wanted)
-    try:
+    with Broker(plan.folder / "replay-broker") as broker, Consumer(broker) as consumer:
+        usual = Row("alert while telemetry is replayed, default pace", f"each within {MOST_S:g} s")
+        fast = Row(f"alert while {count} telemetry messages drain at full speed", usual.wanted)
         with publishing(broker, box) as one:
             wait_until(lambda: one.counts().connected)
             for number in range(plan.trials):
@@ -76,9 +73,6 @@ def rows(plan: Plan) -> Iterator[Row]:
             fast.complaints["telemetry is left"] += 1
         if growth_mb > MOST_GROWTH_MB:
             fast.complaints["memory grows"] += 1
-    finally:
-        consumer.close()
-        broker.stop()
     yield usual
     yield fast
 

@@ -59,16 +59,12 @@ def guarded_broker(folder: Path, passwords: dict[str, str]) -> Broker:
     for one in (rules, file):
         one.chmod(0o600)
     access = ["allow_anonymous false", f"password_file {file}", f"acl_file {rules}"]
-    broker = Broker(folder, access=access)
-    broker.start()
-    return broker
+    return Broker(folder, access=access)
 
 
 def intrusion(chance: random.Random, folder: Path) -> Trial:
     """An intruder tries to hear an alert, and to publish where alerts, states and commands are."""
     passwords = {user: f"{chance.getrandbits(64):x}" for user in _USERS}
-    broker = guarded_broker(folder / "broker", passwords)
-    admin = Consumer(broker, "#", login=("admin", passwords["admin"]))
     user, knows = chance.choice(_INTRUDERS)
     client = Client(
         CallbackAPIVersion.VERSION2,
@@ -82,36 +78,45 @@ def intrusion(chance: random.Random, folder: Path) -> Trial:
     client.on_message = lambda _c, _d, message: heard.append(bytes(message.payload))
     client.on_connect = lambda _c, _d, _f, reason, _p: answered.append(not reason.is_failure)
     complaints = []
-    try:
-        client.connect(broker.host, broker.port)
-        client.loop_start()
-        wait_until(lambda: bool(answered), 5)
-        if answered and answered[0] != knows:
-            complaints.append(f"{user} was let in" if answered[0] else f"{user} was not let in")
-        if answered and answered[0]:
-            client.subscribe("#", qos=1)
-            client.subscribe("$SYS/#", qos=1)
-        topics = ["alerts", "state", "telemetry/mast", "controls", "command/magnification", "reply"]
-        intruded = [f"tremorscope/cam/{topic}" for topic in topics] + [
-            "homeassistant/device/x/config"
-        ]
-        for topic in intruded:
-            client.publish(topic, b"intruded", qos=1, retain=chance.random() < 0.5)
-        time.sleep(0.2)
-        payload = alert("secret").model_dump_json().encode()
-        admin.publish("tremorscope/cam/alerts", payload, qos=1)
-        wait_until(lambda: any(bytes(m.payload) == payload for _, m in admin.messages), 5)
-        time.sleep(0.1)
-        if any(bytes(message.payload) == b"intruded" for _, message in admin.messages):
-            complaints.append(f"{user or 'anonymous'} could publish")
-        may_read = user == "reader" and knows
-        if (payload in heard) != may_read:
-            complaints.append(f"{user or 'anonymous'} {'could' if heard else 'could not'} read")
-    finally:
-        client.disconnect()
-        client.loop_stop()
-        admin.close()
-        broker.stop()
+    with (
+        guarded_broker(folder / "broker", passwords) as broker,
+        Consumer(broker, "#", login=("admin", passwords["admin"])) as admin,
+    ):
+        try:
+            client.connect(broker.host, broker.port)
+            client.loop_start()
+            wait_until(lambda: bool(answered), 5)
+            if answered and answered[0] != knows:
+                complaints.append(f"{user} was let in" if answered[0] else f"{user} was not let in")
+            if answered and answered[0]:
+                client.subscribe("#", qos=1)
+                client.subscribe("$SYS/#", qos=1)
+            topics = [
+                "alerts",
+                "state",
+                "telemetry/mast",
+                "controls",
+                "command/magnification",
+                "reply",
+            ]
+            intruded = [f"tremorscope/cam/{topic}" for topic in topics] + [
+                "homeassistant/device/x/config"
+            ]
+            for topic in intruded:
+                client.publish(topic, b"intruded", qos=1, retain=chance.random() < 0.5)
+            time.sleep(0.2)
+            payload = alert("secret").model_dump_json().encode()
+            admin.publish("tremorscope/cam/alerts", payload, qos=1)
+            wait_until(lambda: any(bytes(m.payload) == payload for _, m in admin.messages), 5)
+            time.sleep(0.1)
+            if any(bytes(message.payload) == b"intruded" for _, message in admin.messages):
+                complaints.append(f"{user or 'anonymous'} could publish")
+            may_read = user == "reader" and knows
+            if (payload in heard) != may_read:
+                complaints.append(f"{user or 'anonymous'} {'could' if heard else 'could not'} read")
+        finally:
+            client.disconnect()
+            client.loop_stop()
     return Trial((), (), (), complaints=tuple(complaints))
 
 
@@ -119,35 +124,35 @@ def secrets(chance: random.Random, folder: Path) -> Trial:
     """A daemon runs, raises alerts, is asked and ordered; then everything is searched for its secrets."""
     passwords = {user: f"Secret{chance.getrandbits(64):016x}" for user in _USERS}
     page_password = f"Secret{chance.getrandbits(64):016x}"
-    broker = guarded_broker(folder / "broker", passwords)
-    admin = Consumer(broker, "#", login=("admin", passwords["admin"]))
-    config, page_port = _configuration(folder, broker, passwords["cam"], page_password)
-    complaints, seen = [], {}
-    log = folder / "daemon.log"
-    with log.open("wb") as output:
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "tremorscope", "run", "--config", str(config)],
-            stdout=output,
-            stderr=output,
-            cwd=_TOP,
-        )
-    try:
-        if not wait_until(lambda: any("alerts" in m.topic for _, m in admin.messages), 60):
-            complaints.append("the daemon raised no alert")
-        for name in ("cmdline", "environ"):
-            seen[name] = Path(f"/proc/{daemon.pid}/{name}").read_bytes()
-        admin.publish("tremorscope/cam/command/magnification", b'{"gain": 5}', qos=1)
-        for path in ("/", "/api/now", "/metrics", "/healthz"):
-            seen[path] = _page(page_port, path, ("viewer", page_password))
-            if path != "/healthz" and b"Secret" in _page(page_port, path, ("viewer", "guess")):
-                complaints.append("the page lets a stranger in")
-        if _page(page_port, "/api/now", None):
-            complaints.append("the page answers without a password")
-    finally:
-        daemon.terminate()
-        daemon.wait(30)
-        broker.stop()
-        admin.close()
+    with (
+        guarded_broker(folder / "broker", passwords) as broker,
+        Consumer(broker, "#", login=("admin", passwords["admin"])) as admin,
+    ):
+        config, page_port = _configuration(folder, broker, passwords["cam"], page_password)
+        complaints, seen = [], {}
+        log = folder / "daemon.log"
+        with log.open("wb") as output:
+            daemon = subprocess.Popen(
+                [sys.executable, "-m", "tremorscope", "run", "--config", str(config)],
+                stdout=output,
+                stderr=output,
+                cwd=_TOP,
+            )
+        try:
+            if not wait_until(lambda: any("alerts" in m.topic for _, m in admin.messages), 60):
+                complaints.append("the daemon raised no alert")
+            for name in ("cmdline", "environ"):
+                seen[name] = Path(f"/proc/{daemon.pid}/{name}").read_bytes()
+            admin.publish("tremorscope/cam/command/magnification", b'{"gain": 5}', qos=1)
+            for path in ("/", "/api/now", "/metrics", "/healthz"):
+                seen[path] = _page(page_port, path, ("viewer", page_password))
+                if path != "/healthz" and b"Secret" in _page(page_port, path, ("viewer", "guess")):
+                    complaints.append("the page lets a stranger in")
+            if _page(page_port, "/api/now", None):
+                complaints.append("the page answers without a password")
+        finally:
+            daemon.terminate()
+            daemon.wait(30)
     seen["messages"] = b"\n".join(
         f"{m.topic} {vars(m.properties)}".encode() + bytes(m.payload) for _, m in admin.messages
     )

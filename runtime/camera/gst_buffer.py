@@ -28,6 +28,15 @@ MOST_REUSED = 8
 """Frames whose memory is kept for the next ones; in a jam, more are held by those who wait for them."""
 
 
+def _holders(arrays: list[NDArray[np.uint8]]) -> list[int]:
+    """How many references each array has, those of the list and of the count among them."""
+    return [sys.getrefcount(one) for one in arrays]
+
+
+_NO_OTHER = _holders([np.empty(1, np.uint8)])[0]
+"""Of an array that only a list holds. Which references Python counts differs from version to version."""
+
+
 class Memory:
     """Memory for one camera's frames, which is used again. For one thread; frames may go to any."""
 
@@ -37,10 +46,10 @@ class Memory:
     def take(self, size: int) -> NDArray[np.uint8]:
         """(size,) bytes of any content, which nobody else has as long as they, or a view of them, live."""
         self._kept = [one for one in self._kept if one.size == size]
-        for one in self._kept:
-            # Every view refers to its array. Without one there are the list, the loop and the question.
-            if sys.getrefcount(one) == 3:
-                return one[:]
+        # Every view refers to its array, which then has more holders than the list.
+        for place, holders in enumerate(_holders(self._kept)):
+            if holders == _NO_OTHER:
+                return self._kept[place][:]
         new = np.empty(size, np.uint8)
         if len(self._kept) < MOST_REUSED:
             self._kept.append(new)

@@ -1,79 +1,25 @@
 import json
-import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from broker import Listener, Mosquitto, wait_until
+from broker import Mosquitto, wait_until
+from publishers import Listen, Publish, connected, drained, event_ids
 from sample_messages import alert, shape, telemetry
 
 import runtime
-from failure import Failure
-from runtime.config import Mqtt
 from runtime.messages import AlertMessage, Message, ModeShape, State, Telemetry
-from runtime.mqtt import Publisher
 from runtime.mqtt_connection import MqttConnection
 from runtime.outbox import Outbox
-
-STATE = State(state="online", version="1", source="test")
-
-Listen = Callable[..., Listener]
-Publish = Callable[..., Publisher]
-
-
-def event_ids(listener: Listener) -> list[str]:
-    return [json.loads(payload)["event_id"] for payload in listener.payloads("/alerts")]
-
-
-@pytest.fixture
-def publisher(mosquitto: Mosquitto, outbox: Outbox) -> Iterator[Publish]:
-    """Starts publishers to ``mosquitto`` that are closed after the test."""
-    publishers: list[Publisher] = []
-
-    def make(
-        *,
-        unheard_retry_s: float = 30.0,
-        keep_accepted_s: float | None = None,
-        most_silent_s: float = 30.0,
-        refused_retry_s: float = 300.0,
-        **settings: Any,
-    ) -> Publisher:
-        mqtt = Mqtt(host=mosquitto.host, port=mosquitto.port, **settings)
-        one = Publisher(
-            mqtt,
-            name="cam",
-            outbox=outbox,
-            state=STATE,
-            unheard_retry_s=unheard_retry_s,
-            keep_accepted_s=keep_accepted_s,
-            most_silent_s=most_silent_s,
-            refused_retry_s=refused_retry_s,
-        )
-        publishers.append(one)
-        publishers[-1].start()
-        return publishers[-1]
-
-    yield make
-    for one in publishers:
-        one.close(timeout_s=1.0)
-
 
 M = TypeVar("M", bound=Message)
 
 
 def without_stamp(model: type[M], payload: bytes) -> M:
     return model.model_validate_json(payload).model_copy(update={"stamp": None})
-
-
-def connected(publisher: Publisher) -> None:
-    wait_until(lambda: publisher.counts().connected, "the publisher connects")
-
-
-def drained(publisher: Publisher, timeout_s: float = 15.0) -> None:
-    wait_until(lambda: publisher.counts().queued == 0, "the outbox is empty", timeout_s)
 
 
 def test_an_alert_is_delivered_and_not_retained(listen: Listen, publisher: Publish) -> None:
@@ -118,7 +64,7 @@ def test_no_alert_is_lost_when_the_broker_is_killed_in_the_middle(
     mosquitto.stop()
     mosquitto.start()
     listener = listen()
-    one = publisher(unheard_retry_s=0.5)
+    one = publisher(timing={"unheard_retry_s": 0.5})
     connected(one)
     for number in range(50):
         one.publish_alert(alert(number))
@@ -164,10 +110,13 @@ def run_publisher(mosquitto: Mosquitto, outbox: Path, then: str) -> subprocess.P
     """A publisher in a process of its own; ``then`` is what it does after starting."""
     script = f"""
 import sys, time
-sys.path.insert(0, {str(Path(__file__).parent)!r})
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
-from test_mqtt import STATE, Mqtt, Outbox, Publisher, alert
+from publishers import STATE
+from runtime.config import Mqtt
+from runtime.mqtt import Publisher
+from runtime.outbox import Outbox
+from sample_messages import alert
 mqtt = Mqtt(host={mosquitto.host!r}, port={mosquitto.port})
 one = Publisher(mqtt, name="cam", outbox=Outbox(Path({str(outbox)!r})), state=STATE)
 one.start()
@@ -321,102 +270,10 @@ def test_telemetry_without_a_connection_is_kept_and_follows_marked_as_replayed(
     assert one.counts().dropped_telemetry == 0
 
 
-def test_an_alert_that_access_rules_forbid_is_parked_with_the_reason(
-    mosquitto: Mosquitto, publisher: Publish, outbox: Outbox
-) -> None:
-    rules = mosquitto.folder / "rules"
-    rules.write_text("topic write tremorscope/cam/state\n")
-    rules.chmod(0o600)
-    mosquitto.stop()
-    mosquitto.settings.append(f"acl_file {rules}")
-    mosquitto.start()
-    one = publisher()
-    one.publish_alert(alert(1))
-    wait_until(lambda: one.counts().parked == 1, "the alert is parked")
-    ((row, reason),) = outbox.parked(10)
-    assert json.loads(row.payload)["event_id"] == "event-1"
-    assert reason == "Not authorized"
-    counts = one.counts()
-    assert (counts.acknowledged, counts.queued) == (0, 0)
-    assert "refuses tremorscope/cam/alerts: Not authorized" in str(counts.problem)
-
-
-def test_a_refused_alert_follows_by_itself_once_the_rules_are_mended(
-    mosquitto: Mosquitto, listen: Listen, publisher: Publish
-) -> None:
-    """Nothing else may come to send for weeks."""
-    rules = mosquitto.folder / "rules"
-    rules.write_text("topic write tremorscope/cam/state\ntopic read #\n")
-    rules.chmod(0o600)
-    mosquitto.stop()
-    mosquitto.settings.append(f"acl_file {rules}")
-    mosquitto.start()
-    listener = listen()
-    one = publisher(refused_retry_s=0.5)
-    one.publish_alert(alert(1))
-    wait_until(lambda: one.counts().parked == 1, "the alert is parked")
-    rules.write_text("topic readwrite #\n")
-    mosquitto.reload()
-    wait_until(lambda: event_ids(listener) == ["event-1"], "the alert arrives")
-    drained(one)
-    assert (one.counts().parked, one.counts().reconnects) == (0, 0)
-
-
-def with_password(mosquitto: Mosquitto) -> None:
-    file = mosquitto.folder / "passwords"
-    program = str(Path(mosquitto.program).with_name("mosquitto_passwd"))
-    if not Path(program).exists():
-        program = "mosquitto_passwd"
-    subprocess.run([program, "-b", "-c", str(file), "board", "right"], check=True)
-    mosquitto.stop()
-    mosquitto.settings = ["allow_anonymous false", f"password_file {file}"]
-    mosquitto.start()
-
-
-def test_a_wrong_password_is_told_and_never_logged(
-    mosquitto: Mosquitto, publisher: Publish, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    with_password(mosquitto)
-    secret = tmp_path / "secret"
-    secret.write_text("wrong-password\n")
-    one = publisher(username="board", password_file=secret)
-    wait_until(lambda: one.counts().problem is not None, "the refusal is told")
-    assert "refuses this client: Not authorized" in str(one.counts().problem)
-    assert "mqtt.password_file" in caplog.text
-    assert "wrong-password" not in caplog.text
-    assert not one.counts().connected
-
-
-def test_the_password_is_read_without_its_newline(
-    mosquitto: Mosquitto, publisher: Publish, tmp_path: Path
-) -> None:
-    with_password(mosquitto)
-    secret = tmp_path / "secret"
-    secret.write_text("right\n")
-    connected(publisher(username="board", password_file=secret))
-
-
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [
-        ({"username": "u", "password_file": Path("missing")}, "No such file"),
-        ({"username": "u", "password_file": Path()}, "Is a directory"),
-        ({"password_file": Path("missing")}, "without mqtt.username"),
-        ({"host": "no..host"}, "is not a host name"),
-    ],
-)
-def test_impossible_settings_are_told_before_connecting(
-    settings: dict[str, Any], told: str, outbox: Outbox
-) -> None:
-    with pytest.raises(Failure, match=told):
-        Publisher(Mqtt(**settings), name="cam", outbox=outbox, state=STATE)
-
-
 def test_alerts_that_nobody_heard_are_kept_and_follow_in_order(
     listen: Listen, publisher: Publish
 ) -> None:
-    one = publisher(unheard_retry_s=0.2)
+    one = publisher(timing={"unheard_retry_s": 0.2})
     for number in range(30):
         one.publish_alert(alert(number))
     wait_until(lambda: "nobody has subscribed" in str(one.counts().problem), "it is told")
@@ -451,7 +308,7 @@ def test_a_disk_that_cannot_forget_an_alert_does_not_repeat_it(
 
     monkeypatch.setattr(outbox, "done", full)
     listener = listen()
-    one = publisher(keep_accepted_s=0.0)
+    one = publisher(timing={"keep_accepted_s": 0.0})
     one.publish_alert(alert(1))
     wait_until(lambda: outbox.counts().pending == 0, "it is forgotten")
     assert event_ids(listener) == ["event-1"]

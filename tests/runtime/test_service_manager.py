@@ -1,24 +1,20 @@
 import os
-import threading
 import time
 
 import pytest
-from daemons import config, daemon
 
 from runtime.rounds import Rounds
 from runtime.service_manager import ServiceManager
 
 
 class Manager(ServiceManager):
-    """Counts what systemd would hear."""
+    """Notes what systemd would hear."""
 
-    def __init__(self, watchdog_s: float | None) -> None:
+    def __init__(self, watchdog_s: float) -> None:
         super().__init__()
         self.watchdog_s = watchdog_s
-        self.fed = 0
-
-    def alive(self) -> None:
-        self.fed += 1
+        self.told: list[str] = []
+        self._notifier.notify = self.told.append
 
 
 @pytest.mark.parametrize(
@@ -58,17 +54,24 @@ def test_the_thread_that_has_been_away_for_longest_is_named() -> None:
 def test_a_thread_that_hangs_starves_the_watchdog_and_is_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    manager = Manager(0.4)
-    one = daemon(config("gst: fake"), manager=manager)
-    one._rounds.came("measure")
-    one._feed_watchdog(manager)
-    assert manager.fed == 1
-    threading.Event().wait(0.25)
-    one._feed_watchdog(manager)
-    one._feed_watchdog(manager)
-    assert manager.fed == 1
+    manager, rounds = Manager(0.4), Rounds()
+    rounds.came("measure")
+    manager.alive(rounds)
+    assert manager.told == ["WATCHDOG=1"]
+    time.sleep(0.25)
+    manager.alive(rounds)
+    manager.alive(rounds)
+    assert manager.told == ["WATCHDOG=1"]
     assert [record.levelname for record in caplog.records] == ["ERROR"], "told once"
     assert "measure has not come round" in caplog.text
-    one._rounds.came("measure")
-    one._feed_watchdog(manager)
-    assert manager.fed == 2, "it came back"
+    rounds.came("measure")
+    manager.alive(rounds)
+    assert manager.told == ["WATCHDOG=1"] * 2, "it came back"
+
+
+def test_the_watchdog_is_not_fed_more_often_than_it_needs() -> None:
+    manager, rounds = Manager(60.0), Rounds()
+    for _ in range(5):
+        rounds.came("measure")
+        manager.alive(rounds)
+    assert manager.told == ["WATCHDOG=1"]

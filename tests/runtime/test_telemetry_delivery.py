@@ -85,13 +85,34 @@ def test_with_a_connection_nothing_touches_the_disk(
     assert not delivery.acknowledged(3, SUCCESS), "nobody's"
 
 
-def test_what_the_broker_does_not_answer_soon_enough_waits_on_the_disk(
+def test_a_burst_waits_in_memory_for_the_answers_and_goes_as_what_is_now(
     delivery: TelemetryDelivery, network: Network, outbox: Outbox
 ) -> None:
-    put(delivery, b"a", b"b", b"c")
-    delivery.write(at_once=True)
+    put(delivery, b"a", b"b", b"c", b"d")
+    delivery.write()
     assert network.payloads() == [b"a", b"b"]
-    assert on_disk(outbox) == [b"c"]
+    delivery.acknowledged(2, SUCCESS)
+    delivery.acknowledged(1, SUCCESS)
+    assert network.sent[2:] == [("now", b"c", False), ("now", b"d", False)]
+    assert on_disk(outbox) == []
+
+
+def test_what_the_broker_leaves_unanswered_for_too_long_waits_on_the_disk(
+    delivery: TelemetryDelivery,
+    network: Network,
+    outbox: Outbox,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runtime.telemetry_delivery, "MOST_SOON", 1)
+    put(delivery, b"a", b"b", b"c", b"d")
+    delivery.write()
+    assert network.payloads() == [b"a", b"b"]
+    assert on_disk(outbox) == [b"d"]
+    network.is_up = False
+    clock.now_s += 1
+    delivery.write()
+    assert on_disk(outbox) == [b"d", b"c"]
 
 
 def test_what_waited_follows_under_another_topic_marked_and_within_its_share(

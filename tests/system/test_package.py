@@ -197,7 +197,8 @@ def site(
 def files(machine: Machine) -> set[str]:
     """All files on the machine's disk but what belongs to dpkg, users and logs."""
     found = machine.run("find", "/", "-xdev", "-not", "-type", "d", "-printf", "%p\n").split("\n")
-    others = ("/var/lib/dpkg/", "/var/log/", "/root/", "/tmp/", "/var/tmp/", "/var/lib/systemd/")
+    home = machine.run("sh", "-c", "echo ~root/").strip()
+    others = ("/var/lib/dpkg/", "/var/log/", home, "/tmp/", "/var/tmp/", "/var/lib/systemd/")
     users = {
         f"/etc/{name}{old}"
         for name in ("passwd", "group", "shadow", "gshadow")

@@ -21,15 +21,6 @@ def examined(broker: Mosquitto, *, wait_s: float = 5.0, **mqtt: Any) -> dict[str
     return {one.what: one for one in broker_findings(config, wait_s=wait_s)}
 
 
-def ruled(broker: Mosquitto, rules: str) -> None:
-    file = broker.folder / "rules"
-    file.write_text(rules)
-    file.chmod(0o600)
-    broker.stop()
-    broker.settings.append(f"acl_file {file}")
-    broker.start()
-
-
 def test_a_broker_that_lets_the_daemon_work_is_good(mosquitto: Mosquitto) -> None:
     listener = Listener(mosquitto)
     found = examined(mosquitto)
@@ -42,7 +33,7 @@ def test_a_broker_that_lets_the_daemon_work_is_good(mosquitto: Mosquitto) -> Non
 
 
 def test_rules_that_let_it_write_and_not_read_back_are_good_too(mosquitto: Mosquitto) -> None:
-    ruled(mosquitto, "topic write tremorscope/bridge/#\ntopic read tremorscope/bridge/command/#\n")
+    mosquitto.rule("topic write tremorscope/bridge/#\ntopic read tremorscope/bridge/command/#\n")
     found = examined(mosquitto, wait_s=2.0)
     assert found["commands"].verdict == "good"
     assert found["publishing"].verdict == "good"
@@ -50,7 +41,7 @@ def test_rules_that_let_it_write_and_not_read_back_are_good_too(mosquitto: Mosqu
 
 
 def test_rules_that_forbid_publishing_are_told_with_the_mend(mosquitto: Mosquitto) -> None:
-    ruled(mosquitto, "topic read tremorscope/bridge/command/#\n")
+    mosquitto.rule("topic read tremorscope/bridge/command/#\n")
     found = examined(mosquitto)
     assert found["publishing"].verdict == "failed"
     assert "Not authorized" in found["publishing"].text
