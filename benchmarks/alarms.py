@@ -15,8 +15,8 @@ from benchmarks.accuracy import FLICKER, FLICKER_HZ, cramer_rao_px
 from benchmarks.clips import Scene, render, shake, sine
 from benchmarks.shaken import HIGH_HZ, LOW_HZ, SHAKE_PX, TURN_RAD
 from benchmarks.verdicts import Mark
-from runtime.alert_config import DEFAULT_ALERT, Alert
 from runtime.config import Camera, Config, Region, Vibration
+from runtime.config.alerts import DEFAULT_ALERT, Alert
 from runtime.displacement import Displacement
 from runtime.frame import Frame
 from runtime.measurement import Measurement

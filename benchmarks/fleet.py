@@ -30,10 +30,10 @@ from benchmarks.mosquitto import free_port
 from benchmarks.shipped_mosquitto import install, program
 from failure import Failure
 from runtime.config import Mqtt
+from runtime.delivery.outbox import Outbox
 from runtime.messages import AlertMessage, State, Telemetry
-from runtime.mqtt import Publisher
-from runtime.outbox import Outbox
-from runtime.topics import TOPICS
+from runtime.mqtt.publisher import Publisher
+from runtime.mqtt.topics import TOPICS
 
 PAGE = Path(__file__).parent / "FLEET.md"
 PASSWORD = "of the fleet"

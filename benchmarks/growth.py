@@ -32,12 +32,12 @@ from benchmarks.film import Size, pictures, regions
 from benchmarks.per_frame import QUIET, Line
 from runtime.assembly import assembled
 from runtime.config import Camera, Config, Magnification, Mqtt, Region, Storage
+from runtime.delivery.outbox import Outbox
 from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine
 from runtime.evidence.inbox import Shot
 from runtime.frame import Frame
 from runtime.messages import State
-from runtime.mqtt import Publisher
-from runtime.outbox import Outbox
+from runtime.mqtt.publisher import Publisher
 
 RATE_HZ = 30
 PHASES, NOISES = 6, 2

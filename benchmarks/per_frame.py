@@ -26,8 +26,10 @@ from numpy.typing import NDArray
 from benchmarks.clips import Scene, render, sine
 from benchmarks.mosquitto import mosquitto
 from machine import processor
+from runtime.alerts.telling import Telling
 from runtime.camera.source import BaseSource
 from runtime.config import Alert, Camera, Config, Mqtt, Rectangle, Region, Storage
+from runtime.delivery.outbox import Outbox
 from runtime.evidence import EvidenceRecorder
 from runtime.evidence.inbox import Shot
 from runtime.frame import Frame
@@ -36,9 +38,7 @@ from runtime.latency import Latency
 from runtime.magnification import Magnified
 from runtime.measurement import Measurement
 from runtime.messages import State
-from runtime.mqtt import Publisher
-from runtime.outbox import Outbox
-from runtime.telling import Telling
+from runtime.mqtt.publisher import Publisher
 
 MOST_MS, MOST_COPIES = 4.0, 10.0
 """The marks: processor time a frame, and how many copies of the frame take as long."""

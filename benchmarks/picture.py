@@ -18,7 +18,7 @@ from export.artifact import checked
 from runtime.assembly import magnifier_for
 from runtime.camera.video_file import VideoFile
 from runtime.clips import write_text
-from runtime.demo import SAMPLE, demo_config, read_truth
+from runtime.demo.demo import SAMPLE, demo_config, read_truth
 from runtime.engine.onnx_runtime import SHIPPED
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "raw-and-magnified.png"

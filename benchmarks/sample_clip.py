@@ -2,7 +2,7 @@
 
     python -m benchmarks.sample_clip
 
-writes ``runtime/sample/footbridge.mp4`` and ``footbridge.json`` with its truth. Everything is drawn,
+writes ``runtime/demo/sample/footbridge.mp4`` and ``footbridge.json`` with its truth. Everything is drawn,
 nothing is photographed, so the clip carries the kit's own licence. The deck is one picture at twice
 the clip's resolution; in each frame every column of it is resampled at its exact vertical position
 (first bending mode of a simple span) by a Gaussian evaluated at that fraction of a pixel. Camera noise

@@ -7,24 +7,24 @@ from functools import partial
 from importlib.metadata import version
 from typing import TypeVar
 
-from runtime.alert_memory import AlertMemory
+from runtime.alerts.memory import AlertMemory
+from runtime.alerts.suppressed_record import SuppressedRecord
 from runtime.camera import is_file
 from runtime.camera.pipelines import shown
 from runtime.camera.recovery import Clock
 from runtime.config import Config
 from runtime.daemon import Daemon
+from runtime.delivery.outbox import Outbox
 from runtime.engine.choice import engine_for
 from runtime.evidence import EvidenceRecorder
 from runtime.evidence.ring import keepable
-from runtime.home_assistant_memory import announce
+from runtime.home_assistant.memory import announce
 from runtime.last_seen import MOST_BYTES, LastSeen
 from runtime.magnification import Magnifier
 from runtime.messages import State
-from runtime.mqtt import Publisher
-from runtime.outbox import Outbox
+from runtime.mqtt.publisher import Publisher
 from runtime.page import LivePage, Pictures
-from runtime.service_manager import ServiceManager
-from runtime.suppressed_record import SuppressedRecord
+from runtime.service.manager import ServiceManager
 from runtime.views import Picture, bounded_jpeg
 
 log = logging.getLogger(__name__)

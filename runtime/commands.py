@@ -24,7 +24,7 @@ def demo(
     ),
 ) -> None:
     """Watch the kit work on a sample clip: measure, magnify, and alert over MQTT."""
-    from runtime.demo import run_demo
+    from runtime.demo.demo import run_demo
 
     run_demo(out)
 
@@ -34,16 +34,16 @@ def run(context: typer.Context, config: ConfigFile) -> None:
     """Run the daemon: camera, magnification, measurement, alerts over MQTT."""
     import faulthandler
 
-    from runtime.config_file import load
+    from runtime.config.file import load
 
     faulthandler.enable()  # a daemon that a watchdog ends with SIGABRT tells where its threads were
-    from runtime.service_manager import ServiceManager
+    from runtime.service.manager import ServiceManager
 
     manager = ServiceManager()
     if not manager.is_there:
         load(config)  # a mistake in it is told before the stations take seconds to import
     from runtime.logs import set_up_logs
-    from runtime.service import Service, end_without_what_hangs
+    from runtime.service.service import Service, end_without_what_hangs
 
     set_up_logs(debug=bool(context.find_root().params.get("debug")))
     service = Service(config, manager)
@@ -66,7 +66,7 @@ def doctor(
     The daemon must not hold the camera meanwhile. Run it as the user that the daemon runs as. The exit code is
     1 when something has failed.
     """
-    from runtime.config_file import load
+    from runtime.config.file import load
     from runtime.doctor import examine
 
     found = []
@@ -103,8 +103,8 @@ def replay(
     The report is one page, report.html, which needs no other file. With --json or --samples and without
     --out only those are written, without magnifying.
     """
-    from runtime.config_file import load
-    from runtime.replay_report import replay_into
+    from runtime.config.file import load
+    from runtime.replay.report import replay_into
 
     if out is None and json_file is None and samples is None:
         out = Path("tremorscope-replay") / video.stem
@@ -126,7 +126,7 @@ def regions(
     They hold texture in both directions, are spread over the picture, and have been tried on the
     first seconds: what flickers or moves in itself, as foliage and traffic do, is left out.
     """
-    from runtime.region_report import report_regions
+    from runtime.replay.region_report import report_regions
 
     report_regions(video, out or Path(f"{video.stem}-regions.png"), count, size)
 
@@ -157,7 +157,7 @@ def capture(
     from runtime.camera import is_file
     from runtime.capture import capture_into
     from runtime.config import Camera
-    from runtime.config_file import load
+    from runtime.config.file import load
 
     if (source is None) == (config is None):
         raise Failure("tremorscope capture needs a source, or --config of one; give one of the two")
@@ -172,9 +172,9 @@ def capture(
 @app.command()
 def validate(config: Annotated[Path, typer.Argument(help="Configuration, a TOML file.")]) -> None:
     """Check a configuration and say what it asks for."""
-    from runtime.alert_config import notices
     from runtime.camera.pipelines import shown
-    from runtime.config_file import load
+    from runtime.config.alerts import notices
+    from runtime.config.file import load
 
     loaded = load(config)
     camera = shown(loaded.camera.source)
@@ -199,10 +199,10 @@ def schema(
     from pydantic import BaseModel
 
     from runtime import messages
-    from runtime.asyncapi import asyncapi_document, message_schema
     from runtime.config import Config
+    from runtime.mqtt.asyncapi import asyncapi_document, message_schema
+    from runtime.mqtt.topics import TOPICS
     from runtime.snapshot import Snapshot
-    from runtime.topics import TOPICS
 
     published: dict[str, type[BaseModel]] = {
         "state": messages.State,

@@ -15,7 +15,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from failure import Failure
 from runtime.config import Magnification, Rectangle
-from runtime.config_file import wrong_value
+from runtime.config.file import wrong_value
 
 log = logging.getLogger(__name__)
 

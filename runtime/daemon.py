@@ -17,13 +17,16 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from failure import Failure
-from runtime.alert_config import notices
-from runtime.alert_memory import AlertMemory
+from runtime.alerts.memory import AlertMemory
+from runtime.alerts.suppressed_record import SuppressedRecord
+from runtime.alerts.telling import Raised, Telling
+from runtime.alerts.told import Told
 from runtime.camera import is_file
 from runtime.camera.pipelines import shown as without_password
 from runtime.camera.recovery import Clock, RecoveringCamera
 from runtime.camera.watch import CameraCounters
 from runtime.config import Config
+from runtime.config.alerts import notices
 from runtime.controls import Controls
 from runtime.evidence import EvidenceRecorder
 from runtime.evidence.inbox import Sampled, Shot
@@ -33,15 +36,12 @@ from runtime.latency import Latency, Pace
 from runtime.magnification import Magnified, Magnifier
 from runtime.measurement import Measured, Measurement
 from runtime.messages import utc_text
-from runtime.mqtt import Publisher
+from runtime.mqtt.publisher import Publisher
 from runtime.priority import give_way
 from runtime.remote import Command, Remote
-from runtime.rounds import Rounds
-from runtime.service_manager import ServiceManager
+from runtime.service.manager import ServiceManager
+from runtime.service.rounds import Rounds
 from runtime.snapshot import Frames, Latencies, Snapshot, Waiting
-from runtime.suppressed_record import SuppressedRecord
-from runtime.telling import Raised, Telling
-from runtime.told import Told
 from runtime.vibration.window import Record
 
 log = logging.getLogger(__name__)

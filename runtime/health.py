@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failure import Failure
-from runtime.alert_config import Quantity
+from runtime.alerts.condition import AlertStep, Condition, Identity, Seen, SuppressedStep
+from runtime.alerts.life import Timing, Verdict
 from runtime.camera.problem import Frozen, Resized
-from runtime.condition import AlertStep, Condition, Identity, Seen, SuppressedStep
+from runtime.config.alerts import Quantity
+from runtime.config.health import Check, Health
 from runtime.displacement import Displacement
 from runtime.frame import Frame
-from runtime.health_config import Check, Health
-from runtime.life import Timing, Verdict
 from runtime.picture_look import Look, look_at
 
 LOOK_EVERY_S = 0.25

@@ -9,15 +9,15 @@ from typing import Any
 
 from calibration.scale import Scale
 from failure import Failure
-from runtime.alert_memory import Remembered
-from runtime.alerts import AlertRules, restore
-from runtime.condition import AlertStep, Condition, Kept, SuppressedStep
+from runtime.alerts.condition import AlertStep, Condition, Kept, SuppressedStep
+from runtime.alerts.memory import Remembered
+from runtime.alerts.readings import Readings, RegionReadings
+from runtime.alerts.rules import AlertRules, restore
 from runtime.config import Config
 from runtime.displacement import Displacement, DisplacementMeter
 from runtime.frame import Frame
 from runtime.health import CameraHealth
 from runtime.messages import AlertMessage, ModeShape, SuppressedAlert, Telemetry, utc_text
-from runtime.readings import Readings, RegionReadings
 from runtime.region_scale import scale_of
 from runtime.shape_reports import ShapeReports
 from runtime.telemetry import telemetry_of

@@ -1,4 +1,4 @@
-"""What may be ordered from afar, and the answer to it. No network: that is ``mqtt_commands.py``."""
+"""What may be ordered from afar, and the answer to it. No network: that is ``mqtt/commands.py``."""
 
 import logging
 from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from runtime.camera.watch import CameraCounters
 from runtime.config import Magnification
-from runtime.delivery import DeliveryCounts
+from runtime.delivery.alerts import DeliveryCounts
 from runtime.evidence.keeper import EvidenceCounters
 from runtime.latency import Spread
 from runtime.messages import AlertMessage, Telemetry

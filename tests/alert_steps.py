@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from runtime.alerts import AlertRules
-from runtime.condition import AlertStep, SuppressedStep
+from runtime.alerts.condition import AlertStep, SuppressedStep
+from runtime.alerts.readings import Readings
+from runtime.alerts.rules import AlertRules
 from runtime.config import Alert
-from runtime.readings import Readings
 
 RULE = Alert(
     name="sway",

@@ -14,8 +14,8 @@ from publishers import STATE, Publish
 from videos import moving, write_video
 
 from runtime.config import Mqtt
-from runtime.mqtt import Publisher
-from runtime.outbox import Outbox
+from runtime.delivery.outbox import Outbox
+from runtime.mqtt.publisher import Publisher
 
 
 @pytest.fixture(scope="module", autouse=True)

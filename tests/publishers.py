@@ -6,7 +6,7 @@ from collections.abc import Callable
 from broker import Listener, wait_until
 
 from runtime.messages import State
-from runtime.mqtt import Publisher
+from runtime.mqtt.publisher import Publisher
 
 STATE = State(state="online", version="1", source="test")
 

@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from benchmarks.clips import Floats, Scene, render
-from runtime.demo import SAMPLE
+from runtime.demo.demo import SAMPLE
 from runtime.frame import Frame
 
 TICKS_A_SECOND = 90_000

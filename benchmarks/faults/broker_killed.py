@@ -10,7 +10,7 @@ from benchmarks.faults.broker import Broker, shipped_settings, wait_until
 from benchmarks.faults.campaign import Plan, alert, is_delivered, publishing
 from benchmarks.faults.consumer import Consumer
 from benchmarks.faults.tally import Row, Trial
-from runtime.outbox import Outbox
+from runtime.delivery.outbox import Outbox
 
 BURST = 30
 _EACH_CHANGE = ["persistence true", "autosave_interval 1", "autosave_on_changes true"]

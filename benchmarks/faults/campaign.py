@@ -16,9 +16,9 @@ from typing import Any
 from benchmarks.faults.broker import Broker
 from benchmarks.faults.tally import Row, Trial
 from runtime.config import Mqtt
+from runtime.delivery.outbox import Outbox
 from runtime.messages import AlertMessage, State, utc_text
-from runtime.mqtt import Publisher
-from runtime.outbox import Outbox
+from runtime.mqtt.publisher import Publisher
 
 STATE = State(state="online", version="1", source="campaign")
 KEEPALIVE_S = 2

@@ -18,8 +18,8 @@ from benchmarks.faults.tally import Row, Trial
 from failure import Failure
 from runtime.config import Magnification
 from runtime.controls import LIVE, Controls
+from runtime.delivery.outbox import Outbox
 from runtime.messages import Reply
-from runtime.outbox import Outbox
 from runtime.remote import Remote
 
 A_TRIAL = 50

@@ -8,7 +8,7 @@ from benchmarks.faults.campaign import Plan
 from benchmarks.faults.tally import Row, Trial
 from failure import Failure
 from runtime.config import Config
-from runtime.config_file import load
+from runtime.config.file import load
 
 A_TRIAL = 50
 """10,000 files at 200 trials."""

@@ -14,8 +14,8 @@ from benchmarks.faults.campaign import Plan, alert, is_delivered, publishing
 from benchmarks.faults.consumer import Consumer
 from benchmarks.faults.dying_publisher import NOT_REACHED, POINTS, REFUSED_POINTS, SALVAGE_POINTS
 from benchmarks.faults.tally import Row, Trial
+from runtime.delivery.outbox import Outbox
 from runtime.messages import AlertMessage
-from runtime.outbox import Outbox
 
 _PAGE = 4096
 _OLD = 60

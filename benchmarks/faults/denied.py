@@ -10,7 +10,7 @@ from benchmarks.faults.broker import Broker, wait_until
 from benchmarks.faults.campaign import Plan, alert, is_delivered, publishing
 from benchmarks.faults.consumer import Consumer
 from benchmarks.faults.tally import Row, Trial
-from runtime.outbox import Outbox
+from runtime.delivery.outbox import Outbox
 
 MENDS = ("the next alert", "a new connection", "time")
 """What shows the daemon that the rules have been mended."""

@@ -13,7 +13,7 @@ from benchmarks.faults.broker import Broker, wait_until
 from benchmarks.faults.campaign import Impossible, Plan, alert, is_delivered, publishing
 from benchmarks.faults.consumer import Consumer
 from benchmarks.faults.tally import Row, Trial
-from runtime.outbox import Outbox
+from runtime.delivery.outbox import Outbox
 
 MOST_UNSAVED = 40
 """1000 in the daemon; a trial stays below it, or is a trial of what happens beyond."""

@@ -11,13 +11,13 @@ from types import TracebackType
 from typing import Any, Literal
 from unittest import mock
 
-import runtime.outbox_file
+import runtime.delivery.outbox_file
 from benchmarks.faults.broker import wait_until
 from benchmarks.faults.campaign import KEEPALIVE_S, STATE, alert
 from runtime.config import Mqtt
-from runtime.mqtt import Publisher
-from runtime.mqtt_connection import MqttConnection
-from runtime.outbox import Outbox
+from runtime.delivery.outbox import Outbox
+from runtime.mqtt.connection import MqttConnection
+from runtime.mqtt.publisher import Publisher
 
 ALERTS = 12
 KEEP_ACCEPTED_S = 0.1
@@ -77,8 +77,8 @@ def publish(folder: Path, host: str, port: int, point: str, number: int) -> None
         after = "answer read, still in the outbox"
         _around(Publisher, "_take_acknowledgement", fate, after=after)
         _around(Publisher, "_send_telemetry", fate, after="telemetry replayed")
-        _around(runtime.outbox_file, "_replaced", fate, before="damage found")
-        _around(runtime.outbox_file, "_can_be_kept", fate, after="a row read out")
+        _around(runtime.delivery.outbox_file, "_replaced", fate, before="damage found")
+        _around(runtime.delivery.outbox_file, "_can_be_kept", fate, after="a row read out")
         _around(Path, "rename", fate, after="a file moved")
         _publish(folder, host, port, telemetry=point.startswith("telemetry"))
 

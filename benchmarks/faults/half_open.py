@@ -12,7 +12,7 @@ from benchmarks.faults.campaign import Plan, alert, is_delivered, publishing
 from benchmarks.faults.consumer import Consumer
 from benchmarks.faults.proxy import Proxy
 from benchmarks.faults.tally import Row, Trial
-from runtime.outbox import Outbox
+from runtime.delivery.outbox import Outbox
 
 KINDS = {
     "silent": "half-open TCP, nothing passes either way",

@@ -18,7 +18,7 @@ from benchmarks.faults.broker import Broker, wait_until
 from benchmarks.faults.campaign import Impossible, Plan, alert, is_delivered, publishing
 from benchmarks.faults.consumer import Consumer
 from benchmarks.faults.tally import Row, Trial
-from runtime.outbox import Outbox
+from runtime.delivery.outbox import Outbox
 
 AT_ONCE = 8
 BURST = 20

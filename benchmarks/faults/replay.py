@@ -11,7 +11,7 @@ from benchmarks.faults.broker import Broker, wait_until
 from benchmarks.faults.campaign import Plan, alert, publishing
 from benchmarks.faults.consumer import Consumer
 from benchmarks.faults.tally import Row, Trial
-from runtime.outbox import Outbox
+from runtime.delivery.outbox import Outbox
 
 ROWS_A_TRIAL = 5000
 """A million at 200 trials."""

@@ -24,7 +24,7 @@ from benchmarks.faults.broker import Broker, free_port, wait_until
 from benchmarks.faults.campaign import Plan, alert
 from benchmarks.faults.consumer import Consumer
 from benchmarks.faults.tally import Row, Trial
-from runtime.demo import SAMPLE, read_truth
+from runtime.demo.demo import SAMPLE, read_truth
 
 RULES = Path(__file__).parents[2] / "dashboards/mosquitto/acl"
 _TOP = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from benchmarks.faults.broker import Broker, wait_until
 from benchmarks.faults.campaign import Plan, alert, is_delivered, publishing
 from benchmarks.faults.consumer import Consumer
 from benchmarks.faults.tally import Row, Trial
-from runtime.outbox import Outbox
+from runtime.delivery.outbox import Outbox
 
 ALERTS = 1500
 _SLOW_S = 0.002

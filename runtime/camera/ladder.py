@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from runtime.recovery_config import Recovery
+from runtime.config.recovery import Recovery
 
 STEADY_S = 10.0
 """A camera that has delivered for so long is well, and its next failure is a new one."""

@@ -28,8 +28,8 @@ from runtime.camera.problem import CannotWork, Hangs, Resized
 from runtime.camera.source import Source
 from runtime.camera.watch import CameraCounters, FrameWatch
 from runtime.config import Camera
+from runtime.config.recovery import Recovery
 from runtime.frame import Frame
-from runtime.recovery_config import Recovery
 
 log = logging.getLogger(__name__)
 

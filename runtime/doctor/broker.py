@@ -13,8 +13,8 @@ from uuid import uuid4
 from runtime.config import Config, Mqtt
 from runtime.doctor.finding import Finding
 from runtime.messages import Reply
-from runtime.mqtt_client import client_for, connect_properties, properties_for
-from runtime.stamps import Stamps
+from runtime.mqtt.client import client_for, connect_properties, properties_for
+from runtime.mqtt.stamps import Stamps
 
 WAIT_S = 10.0
 _BACK_S = 2.0

@@ -7,10 +7,10 @@ from shutil import disk_usage
 
 from atomic_file import replaced
 from failure import Failure
-from runtime.alert_config import notices
-from runtime.clock_state import clock_state
 from runtime.config import Config
+from runtime.config.alerts import notices
 from runtime.doctor.finding import Finding
+from runtime.mqtt.clock_state import clock_state
 
 LEAST_FREE_SHARE = 0.05
 _COARSE_CLOCK_S = 1.0

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from failure import Failure
+from runtime.config.evidence import Evidence
 from runtime.evidence.folder import DISK_ERRORS, EventFolder, folders
-from runtime.evidence_config import Evidence
 
 _log = logging.getLogger(__name__)
 

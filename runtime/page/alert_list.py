@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from runtime.alerts.told import Told
 from runtime.evidence.folder import CLIP, DISK_ERRORS, JSON, SAMPLES, SNAPSHOT, EventFolder, folders
 from runtime.messages import AlertMessage
-from runtime.told import Told
 
 MOST_LISTED = 50
 KEPT_FILES = (SNAPSHOT, CLIP, SAMPLES, JSON)

@@ -21,7 +21,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runtime.page_config import Page
+from runtime.config.page import Page
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from runtime.health_config import Health
+from runtime.config.health import Health
 from runtime.latency import Spread
 from runtime.messages import Telemetry
 from runtime.page.pictures import Pictures

@@ -11,12 +11,12 @@ import uvicorn
 
 from failure import Failure
 from runtime.config import Config
+from runtime.config.page import Page
+from runtime.config.password_file import password_in
 from runtime.daemon import Daemon
 from runtime.page.app import page_app
 from runtime.page.connection import Connection
 from runtime.page.pictures import Pictures
-from runtime.page_config import Page
-from runtime.password_file import password_in
 
 log = logging.getLogger(__name__)
 

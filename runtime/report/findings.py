@@ -8,10 +8,10 @@ import numpy as np
 
 from calibration.scale import Axis
 from failure import Failure
-from runtime.alert_config import notices
 from runtime.config import Config
+from runtime.config.alerts import notices
 from runtime.messages import Telemetry
-from runtime.replay import RegionHistory, Replay
+from runtime.replay.replay import RegionHistory, Replay
 from runtime.vibration.damping import FreeDecay, NoDecay, damping_of
 from runtime.vibration.levels import AXES
 from runtime.vibration.record import LONGEST_GAP_STEPS, Floats, stretch

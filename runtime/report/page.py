@@ -12,7 +12,7 @@ import numpy as np
 from atomic_file import replaced
 from runtime.config import Config
 from runtime.messages import AlertMessage, Peak, Telemetry
-from runtime.replay import Replay
+from runtime.replay.replay import Replay
 from runtime.report import pictures, plots
 from runtime.report.embedded_clip import EmbeddedClip
 from runtime.report.findings import Findings, Level, RegionFindings, ShapeFindings

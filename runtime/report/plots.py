@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runtime.messages import AlertMessage
-from runtime.replay import RegionHistory
+from runtime.replay.replay import RegionHistory
 from runtime.report.findings import RegionFindings, moved_px
 from runtime.vibration import amplitude_spectrum
 from runtime.vibration.record import Floats, stretch

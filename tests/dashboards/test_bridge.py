@@ -15,10 +15,10 @@ from test_mosquitto import Guest
 
 from benchmarks.shipped_mosquitto import SHIPPED
 from runtime.config import Mqtt
+from runtime.delivery.outbox import Outbox
 from runtime.messages import State
-from runtime.mqtt import Publisher
-from runtime.outbox import Outbox
-from runtime.topics import TOPICS
+from runtime.mqtt.publisher import Publisher
+from runtime.mqtt.topics import TOPICS
 
 BRIDGE = (SHIPPED / "bridge.conf").read_text()
 

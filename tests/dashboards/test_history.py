@@ -12,7 +12,7 @@ from paho.mqtt.client import topic_matches_sub
 from shipped_broker import ShippedMosquitto
 from test_mosquitto import Guest
 
-from runtime.topics import TOPICS, Topic
+from runtime.mqtt.topics import TOPICS, Topic
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -19,9 +19,9 @@ from shipped_broker import ShippedMosquitto
 from videos import burst, moving, region, write_video
 
 from runtime.config import Magnification, Mqtt
+from runtime.delivery.outbox import Outbox
 from runtime.messages import AlertMessage, Reply, State
-from runtime.mqtt import Publisher
-from runtime.outbox import Outbox
+from runtime.mqtt.publisher import Publisher
 
 Join = Callable[..., "Guest"]
 

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, expect
 from shipped_broker import ShippedMosquitto
 from videos import played_again_and_again
 
-from runtime.topics import TOPICS
+from runtime.mqtt.topics import TOPICS
 
 TOP = Path(__file__).parents[2]
 SHIPPED = TOP / "dashboards" / "node-red"

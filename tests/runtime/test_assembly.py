@@ -15,7 +15,7 @@ from videos import burst, moving, region, write_video
 from failure import Failure
 from runtime.assembly import assembled, magnifier_for
 from runtime.config import Alert, Config, Rectangle
-from runtime.config_file import parse
+from runtime.config.file import parse
 from runtime.messages import AlertMessage, Present, Reply, State
 
 RULE = (

@@ -25,13 +25,13 @@ from videos import burst, moving, write_video
 import runtime.camera.recovery
 import runtime.daemon
 from failure import Failure
+from runtime.alerts.suppressed_record import SuppressedRecord
 from runtime.config import Alert, Health, Region
 from runtime.daemon import Daemon
 from runtime.frame import Frame
 from runtime.magnification import Magnified
 from runtime.measurement import Measurement
 from runtime.messages import AlertMessage, SuppressedAlert
-from runtime.suppressed_record import SuppressedRecord
 
 
 def test_what_is_shown_is_the_frame_and_its_magnified_picture(video: Path) -> None:

@@ -10,13 +10,13 @@ from scipy.special import ndtr
 
 from benchmarks.clips import Scene, compressed, render
 from failure import Failure
+from runtime.alerts.condition import AlertStep
 from runtime.camera.problem import Frozen, Resized
-from runtime.condition import AlertStep
 from runtime.config import Region
+from runtime.config.health import Health
 from runtime.displacement import Displacement, DisplacementMeter
 from runtime.frame import Frame
 from runtime.health import MOST_TIMES, CameraHealth
-from runtime.health_config import Health
 
 RATE_HZ = 10.0
 SCENE = Scene(160, 120)

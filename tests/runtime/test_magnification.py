@@ -15,7 +15,7 @@ from benchmarks.clips import Floats
 from failure import Failure
 from runtime.camera.video_file import VideoFile
 from runtime.config import Magnification, Rectangle, Region
-from runtime.demo import SAMPLE, read_truth
+from runtime.demo.demo import SAMPLE, read_truth
 from runtime.displacement import LEARNED_PICTURES, DisplacementMeter
 from runtime.engine import Coming, Follow
 from runtime.engine.onnx_runtime import SHIPPED, OnnxRuntimeEngine

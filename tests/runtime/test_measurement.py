@@ -12,13 +12,13 @@ from videos import BURST_HZ, burst, moving
 
 from benchmarks.clips import Floats, Scene
 from failure import Failure
-from runtime.alert_memory import Remembered
-from runtime.alerts import AlertRules, Judged, Spoiled
+from runtime.alerts.memory import Remembered
+from runtime.alerts.readings import Readings
+from runtime.alerts.rules import AlertRules, Judged, Spoiled
 from runtime.config import Alert, Region
 from runtime.displacement import DisplacementMeter
 from runtime.frame import Frame
 from runtime.measurement import Measured, Measurement
-from runtime.readings import Readings
 
 
 def test_every_frame_gives_the_displacement_of_every_region() -> None:

@@ -3,9 +3,9 @@ import json
 from jsonschema import Draft202012Validator
 from sample_messages import alert, telemetry
 
-from runtime.asyncapi import message_schema
 from runtime.messages import AlertMessage, utc_text
-from runtime.stamps import Stamps
+from runtime.mqtt.asyncapi import message_schema
+from runtime.mqtt.stamps import Stamps
 
 
 def test_times_are_utc_with_milliseconds() -> None:

@@ -12,8 +12,8 @@ from failure import Failure
 from runtime.config import Magnification
 from runtime.controls import Controls
 from runtime.last_seen import LastSeen
+from runtime.mqtt.topics import TOPICS
 from runtime.remote import MOST_BYTES, Remote
-from runtime.topics import TOPICS
 
 OPEN = "f00d"
 

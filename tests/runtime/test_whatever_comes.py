@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from benchmarks.clips import Floats, Scene, render, sine
 from failure import Failure
 from runtime.config import Camera, Config, Region, Vibration
-from runtime.config_file import parse
+from runtime.config.file import parse
 from runtime.displacement import LEARNED_PICTURES, Displacement, DisplacementMeter
 from runtime.frame import Frame
 from runtime.measurement import Measured, Measurement
-from runtime.region_proposal import propose_regions
+from runtime.replay.region_proposal import propose_regions
 from runtime.vibration import dominant_frequency
 
 WHERE = Path("/nowhere/bridge.toml")

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from videos import played_again_and_again
 
 from runtime.assembly import assembled
-from runtime.config_file import parse
+from runtime.config.file import parse
 from runtime.daemon import Daemon
 from runtime.page.stream import STALLED_S, UNHEARD_S
 

@@ -12,8 +12,8 @@ from paho.mqtt.client import MQTTMessage
 from test_run import SETTINGS, Listen, Start, ended, start, written
 from videos import burst, moving, write_video
 
-from runtime.asyncapi import asyncapi_document
-from runtime.topics import TOPICS, Topic
+from runtime.mqtt.asyncapi import asyncapi_document
+from runtime.mqtt.topics import TOPICS, Topic
 
 __all__ = ["start"]  # a fixture
 

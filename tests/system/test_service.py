@@ -220,7 +220,7 @@ def test_a_thread_that_hangs_in_native_code_does_not_abort_the_end(
     script = f"""
 import sys, threading, time
 from failure import Failure
-from runtime.service import end_without_what_hangs
+from runtime.service.service import end_without_what_hangs
 threading.Thread(target=time.sleep, args=(60,), name="evidence", daemon=True).start()
 try:
     {ending}

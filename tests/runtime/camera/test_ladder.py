@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from runtime.camera.ladder import ARGUS_EVERY_S, STEADY_S, Ladder, Step
-from runtime.recovery_config import Recovery
+from runtime.config.recovery import Recovery
 
 
 def climbed(ladder: Ladder, until_s: float) -> list[tuple[float, Step]]:

@@ -21,7 +21,7 @@ from runtime.assembly import assembled
 from runtime.camera import open_source
 from runtime.camera.source import BaseSource
 from runtime.config import Camera, Rectangle
-from runtime.config_file import parse
+from runtime.config.file import parse
 from runtime.frame import Frame
 
 CORNER = Rectangle(x=0, y=54, width=30, height=10)

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 import runtime.doctor.place
-from runtime.clock_state import ClockState
 from runtime.config import Config
 from runtime.doctor.finding import Finding
 from runtime.doctor.place import place_findings
+from runtime.mqtt.clock_state import ClockState
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -16,7 +16,7 @@ from pages import Served, configured
 import runtime.page.connection
 from failure import Failure
 from runtime.config import Config
-from runtime.config_file import parse
+from runtime.config.file import parse
 from runtime.page import LivePage
 from runtime.page.server import MOST_CONNECTIONS
 

@@ -10,8 +10,8 @@ from signals import decay, tone
 from calibration.scale import Scale
 from runtime.camera.video_file import VideoFacts
 from runtime.config import Config
-from runtime.config_file import parse
-from runtime.replay import RegionHistory, Replay
+from runtime.config.file import parse
+from runtime.replay.replay import RegionHistory, Replay
 from runtime.report import plots
 from runtime.report.findings import findings_of
 from runtime.report.page import _pm

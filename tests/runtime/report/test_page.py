@@ -18,10 +18,10 @@ from benchmarks.clips import Scene
 from failure import Failure
 from runtime.clips import clip_writer, side_by_side
 from runtime.config import Region
-from runtime.config_file import parse
+from runtime.config.file import parse
 from runtime.frame import Frame
-from runtime.replay import Replay
-from runtime.replay_report import replay_into
+from runtime.replay.replay import Replay
+from runtime.replay.report import replay_into
 
 ODD_NAME = "a <b>bridge & \"co\" $title 'x'.mkv"
 

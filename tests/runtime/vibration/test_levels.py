@@ -9,7 +9,7 @@ import pytest
 from signals import NOISE_PX, Floats, decay, displacement, times, tone, window_of
 
 from calibration.scale import Scale
-from runtime.alert_config import Alert, Quantity
+from runtime.config.alerts import Alert, Quantity
 from runtime.displacement import Displacement
 from runtime.vibration import Levels, VibrationWindow
 

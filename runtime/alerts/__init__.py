@@ -1,0 +1,1 @@
+"""Rules on what is measured, the life of an alert, and whom it is told to."""

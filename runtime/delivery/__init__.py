@@ -1,0 +1,1 @@
+"""What is promised of delivery: alerts and telemetry that wait for the broker on the disk."""

@@ -1,0 +1,1 @@
+"""A first look: the sample clip, measured and shown with a broker of its own."""
