@@ -39,6 +39,7 @@ from runtime.magnification import Magnified
 from runtime.measurement import Measurement
 from runtime.messages import State
 from runtime.mqtt.publisher import Publisher
+from runtime.priority import stay_in_thread
 
 MOST_MS, MOST_COPIES = 4.0, 10.0
 """The marks: processor time a frame, and how many copies of the frame take as long."""
@@ -114,6 +115,7 @@ class PerFrame:
 
 def measure(*, turns: int = 5, frames: int = 240, rules: tuple[Alert, ...] = (QUIET,)) -> PerFrame:
     """Run all stations on ``turns`` x ``frames`` frames. It takes about half a minute."""
+    stay_in_thread()  # as the daemon does
     source, from_gstreamer = _source()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))

@@ -37,7 +37,7 @@ from runtime.magnification import Magnified, Magnifier
 from runtime.measurement import Measured, Measurement
 from runtime.messages import utc_text
 from runtime.mqtt.publisher import Publisher
-from runtime.priority import give_way
+from runtime.priority import give_way, stay_in_thread
 from runtime.remote import Command, Remote
 from runtime.service.manager import ServiceManager
 from runtime.service.rounds import Rounds
@@ -151,6 +151,7 @@ class Daemon:
 
         The calling thread only waits, so a signal handler in it may call ``stop``.
         """
+        stay_in_thread()
         # A driver may not come back from a call; the process must be able to end without it.
         capture = threading.Thread(
             target=self._guard, args=(self._capture,), name="capture", daemon=True

@@ -1,5 +1,6 @@
 """How trials are run: many at a time, each with its own chance, folder, broker, outbox and publisher."""
 
+import gc
 import importlib
 import logging
 import random
@@ -62,6 +63,8 @@ class Plan:
                 return Trial((), (), (), complaints=(told,))
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
+                # Clients are in cycles, and each holds sockets: beyond 1,024, paho's select() cannot wait.
+                gc.collect()
 
         with ThreadPoolExecutor(at_once) as pool:
             try:

@@ -18,6 +18,7 @@ from runtime.displacement import LEARNED_PICTURES
 from runtime.magnification import Magnifier
 from runtime.measurement import Measurement
 from runtime.messages import AlertMessage, Telemetry
+from runtime.priority import stay_in_thread
 from runtime.replay.region_proposal import propose_regions
 from runtime.vibration import Tone, dominant_tone
 
@@ -128,6 +129,7 @@ def replay(
     for a file that cannot be read, or a region or area outside the picture.
     """
     video, mask = Path(config.camera.source), config.camera.mask
+    stay_in_thread()
     measurement = Measurement(config)
     histories = [RegionHistory(region.name) for region in config.regions]
     alerts: list[AlertMessage] = []

@@ -6,6 +6,7 @@ the newest configuration that worked is kept on the disk, so that a start with o
 watches the structure.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -68,6 +69,8 @@ class Service:
             self._daemon = None
             if self._next is None:
                 return
+            del daemon
+            gc.collect()  # its engine's memory and its sockets are not to wait for the next one's
             config, self._next = self._next, None
 
     def first(self) -> Config:

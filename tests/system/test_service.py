@@ -155,6 +155,23 @@ def test_a_new_configuration_is_taken_up_and_a_bad_one_changes_nothing_but_is_to
     assert unit.end() == 0
 
 
+def test_what_belonged_to_the_former_configuration_goes_with_it(unit: Unit) -> None:
+    def open_files() -> int:
+        assert unit.process is not None
+        return len(list(Path(f"/proc/{unit.process.pid}/fd").iterdir()))
+
+    unit.start()
+    unit.tells("READY=1")
+    unit.reload()
+    unit.tells("READY=1", 2)
+    once = open_files()
+    for ready in range(3, 8):
+        unit.reload()
+        unit.tells("READY=1", ready)
+    # The newest daemon may be connecting still, or connected already.
+    assert abs(open_files() - once) <= 2
+
+
 def test_one_that_only_the_stations_find_wrong_is_not_taken_up_either(
     unit: Unit, listen: Listen
 ) -> None:
