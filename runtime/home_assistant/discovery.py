@@ -111,19 +111,20 @@ def _components(config: Config) -> Iterator[tuple[str, Component]]:
 
 
 def _problem(config: Config) -> Component:
-    """Whether something is wrong with the camera, and what."""
+    """Whether something is wrong with the camera, its evidence, or what its alerts wait in; and what."""
     state = _topic(config, "state")
+    wrong = "value_json.health or value_json.evidence_problem or value_json.outbox_problem"
     return {
         "platform": "binary_sensor",
         "name": "Camera",
         "device_class": "problem",
         "entity_category": "diagnostic",
         "state_topic": state,
-        "value_template": "{{ 'ON' if value_json.health else 'OFF' }}",
+        "value_template": f"{{{{ 'ON' if {wrong} else 'OFF' }}}}",
         "json_attributes_topic": state,
         "json_attributes_template": "{{ {'problems': value_json.health, "
         "'unlocked': value_json.unlocked, 'evidence': value_json.evidence_problem, "
-        "'source': value_json.source} | to_json }}",
+        "'outbox': value_json.outbox_problem, 'source': value_json.source} | to_json }}",
     }
 
 
