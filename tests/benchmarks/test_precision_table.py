@@ -37,4 +37,14 @@ def test_what_full_precision_does_not_show_does_not_count() -> None:
     found["fp32"].gains[3] = float("nan")
     cells, holds = row("twofold", "int8", found)
     assert holds
-    assert cells[6] == f"{len(REQUESTED) - 1} of {len(REQUESTED) - 1}"
+    assert cells[7] == f"{len(REQUESTED) - 1} of {len(REQUESTED) - 1}"
+
+
+def test_what_full_precision_loses_stands_apart_and_must_still_be_shown() -> None:
+    found = beside(0.001, 0.85)
+    found["fp32"].gains[0], found["int8"].gains[0] = 0.1, 0.13
+    cells, holds = row("twofold", "int8", found)
+    assert holds
+    assert cells[4:7] == ["0.10%", "0.10%", "30.00%"]
+    found["int8"].gains[0] = float("nan")
+    assert not row("twofold", "int8", found)[1]

@@ -60,9 +60,7 @@ def of_one_size(
 ) -> onnx.ModelProto:
     """The graph of a released network, as export makes it."""
     measured = None if precision != "int8" else ranges.read(released_ranges(network))
-    exact_sums = traced_graph(network)[0].network.exact_sums
-    model = simplified_graph(network, size_px)
-    return in_precision(model, precision, measured, exact_sums=exact_sums)
+    return in_precision(simplified_graph(network, size_px), precision, measured)
 
 
 def store(
