@@ -38,8 +38,8 @@ FINE_TUNED = "int8, stream too"
 MARKS = {"fp16": (0.001, 0.002), "int8": (0.01, 0.02), FINE_TUNED: (0.01, 0.02)}
 """What SSIM may lose, and what the achieved gain may be off on average, against full precision."""
 LEAST_SHOWN = 0.5
-"""The gain of a picture in which half of the motion is lost that the frames had. Where full precision has less,
-there is no magnification that could be off: how far that rest is off stands apart, and is no part of the mean."""
+"""The gain of a picture in which half of the motion is lost that the frames had. Where full precision has
+less, there is no magnification that could be off: how far the rest is off stands apart from the mean."""
 Method = Callable[[Picture, Picture, float], Picture]
 
 
@@ -198,10 +198,10 @@ on no Jetson.
 
 {table(header, rows)}
 
-"apart": by how much a pair is off of which full precision shows less than {LEAST_SHOWN:.0%} of the motion that the
-frames had before they were magnified, so that rounding noise is a large share of what is left; no part of mean and
-worst. "shown": of the pairs whose moving part can be recognised in every picture of full precision, those where it
-can be here, too. Marks: half precision may lose .001 of SSIM and be off by .2 % of the gain on average, eight
+"apart": by how much a pair is off of which full precision shows less than {LEAST_SHOWN:.0%} of the motion that
+the frames had before they were magnified: rounding noise is a large share of what is left, and mean and worst
+are without it. "shown": of the pairs whose moving part can be recognised in every picture of full precision,
+those where it can be here, too. Marks: half precision may lose .001 of SSIM and be off by .2 % of the gain on average, eight
 bits .01 and 2 %, and neither may lose a pair. Weights, by their SHA-256: {of_weights}.
 {_fine_tuning(tuned)}""",
             encoding="utf-8",
