@@ -201,8 +201,9 @@ on no Jetson.
 "apart": by how much a pair is off of which full precision shows less than {LEAST_SHOWN:.0%} of the motion that
 the frames had before they were magnified: rounding noise is a large share of what is left, and mean and worst
 are without it. "shown": of the pairs whose moving part can be recognised in every picture of full precision,
-those where it can be here, too. Marks: half precision may lose .001 of SSIM and be off by .2 % of the gain on average, eight
-bits .01 and 2 %, and neither may lose a pair. Weights, by their SHA-256: {of_weights}.
+those where it can be here, too. Marks: half precision may lose .001 of SSIM and be off by .2 % of
+the gain on average, eight bits .01 and 2 %, and neither may lose a pair. Weights, by their SHA-256:
+{of_weights}.
 {_fine_tuning(tuned)}""",
             encoding="utf-8",
         )
