@@ -44,7 +44,7 @@ def camera(folder: Path, frames: Iterable[Path], size_px: Size, rate_hz: int) ->
     return (
         "gst: videotestsrc is-live=true ! video/x-raw,width=16,height=16,framerate=1/1 ! fakesink "
         f'multifilesrc location="{folder}/%06d" ! rawvideoparse format=bgr width={width_px} '
-        f"height={height_px} framerate={rate_hz}/1 ! identity sync=true ! appsink max-buffers=4"
+        f"height={height_px} framerate={rate_hz}/1 ! identity sync=true ! appsink"
     )
 
 
