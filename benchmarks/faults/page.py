@@ -92,7 +92,7 @@ def write(
         f"{took_s / 60:.0f} min, on {processor()}; load average {load:.1f} at the beginning and "
         f"{os.getloadavg()[0]:.1f} at the end, the campaign's own part included. Mosquitto "
         f"{_mosquitto()}, paho-mqtt {version('paho-mqtt')}, SQLite {sqlite3.sqlite_version}, Python "
-        f"{platform.python_version()}, Linux {platform.release().partition("-")[0]}.",
+        f"{platform.python_version()}, Linux {platform.release().partition('-')[0]}.",
         "",
     ]
     with replaced(PAGE) as scratch:

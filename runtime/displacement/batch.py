@@ -2,7 +2,7 @@
 
 Regions of equal size share a batch. Per region and frame: cut out at the whole pixels of the last
 displacement; convert to grey; subtract the moved template; multiply the difference with the step's
-planes and with ones in one product, and with itself. Everything else is arithmetic on a few numbers.
+planes, with ones, and with itself. Everything else is arithmetic on a few numbers.
 Steps' linearisation points lie 1/4 px apart, and the one nearest to the last displacement is nearly
 always near enough to the next; larger motion takes more steps.
 """
@@ -23,7 +23,7 @@ LINEAR_PX = 0.15
 BLOCK_PX = 8
 """Of video codecs' transforms, on a grid from the picture's corner."""
 
-_SUMS, _BLUR = (0, 1, 2, PLANES), 3  # in the products: with x slope, y slope, template, 1
+_SUMS, _BLUR = slice(3), 3  # in the products: with x slope, y slope, template; with blur
 
 _GRID_PX = 0.25
 _MOST_STEPS = 6
@@ -80,8 +80,10 @@ class Batch:
         self._colour_32 = np.zeros((count, pixels, 3), np.float32)
         self._grey = np.zeros((count, pixels), np.float32)
         self._difference = np.zeros((count, pixels), np.float32)
-        # The step's planes, then ones.
-        self._planes = np.ones((count, PLANES + 1, pixels), np.float32)
+        # The steps' own, which are large and change often; of them, only the moved template is copied.
+        self._planes: list[Pixels] = [np.zeros((PLANES, pixels), np.float32)] * count
+        self._moved = np.zeros((count, pixels), np.float32)
+        self._ones = np.ones(pixels, np.float32)
         left, top = (self._corner_px % BLOCK_PX).T
         self._down = _blocks(top, shape[0])
         self._across = _blocks(left, shape[1]).transpose(0, 2, 1)
@@ -152,8 +154,8 @@ class Batch:
         """
         count, (height, width) = len(self._every), self._shape
         answer, inverse = self._answer.astype(np.float32), self._inverse.astype(np.float32)
-        columns = self._planes[:, :3]
-        residual = self._grey - self._planes[:, 2] - answer[:, 3, None]
+        columns = np.stack([planes[:3] for planes in self._planes])
+        residual = self._grey - self._moved - answer[:, 3, None]
         residual -= (answer[:, None, :3] @ columns)[:, 0]
         shares = inverse[:, :2, :3] @ columns + inverse[:, :2, 3, None]
         shares *= residual[:, None]
@@ -227,7 +229,7 @@ class Batch:
             assert template is not None, "only regions that have begun are fitted"
             x, y = (at - self._whole[row]).tolist()
             step = template.step((x, y))
-            self._planes[row, :PLANES] = step.planes
+            self._planes[row], self._moved[row] = step.planes, step.planes[2]
             self._inverse[row], self._normal[row] = step.inverse, step.normal
             self._bias[row], self._curve[row] = step.bias, step.curve
             self._blur_squares[row], self._fineness[row] = step.blur_squares, step.fineness
@@ -237,12 +239,13 @@ class Batch:
     def _solve(self, rows: Rows, fits: Fits, textured: Floats) -> None:
         """One step for each of the rows."""
         at = slice(None) if len(rows) == len(self._every) else rows  # a slice copies nothing
-        planes = self._planes[at]
-        # Beside one another in memory: among the planes, both products would take longer.
         out = self._difference[: len(rows)]
-        difference = np.subtract(self._grey[at], planes[:, 2], out=out)
-        products = (planes @ difference[:, :, None])[:, :, 0].astype(np.float64)
-        sums, blur = products[:, _SUMS], products[:, _BLUR]
+        difference = np.subtract(self._grey[at], self._moved[at], out=out)
+        products = np.empty((len(rows), PLANES), np.float32)
+        for row, one, its in zip(rows.tolist(), difference, products, strict=True):
+            np.dot(self._planes[row], one, out=its)
+        sums = np.hstack([products[:, _SUMS], (difference @ self._ones)[:, None]])
+        sums, blur = sums.astype(np.float64), products[:, _BLUR].astype(np.float64)
         squares = (difference[:, None] @ difference[:, :, None])[:, 0, 0].astype(np.float64)
         linear = (self._inverse[at] @ sums[:, :, None])[:, :, 0] + self._bias[at]
         normal_linear = (self._normal[at] @ linear[:, :, None])[:, :, 0]

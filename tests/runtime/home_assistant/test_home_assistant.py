@@ -106,7 +106,7 @@ def test_values_are_plain_and_a_missing_one_is_none() -> None:
     assert value("deck-limit-houses") == "None"
     assert "Pier-2-limit-houses" not in bridge
     problem = bridge["problem"]["value_template"]
-    well = {"health": [], "evidence_problem": None, "outbox_problem": None}
+    well: dict[str, Any] = {"health": [], "evidence_problem": None, "outbox_problem": None}
     assert rendered(problem, full("site/7/bridge/state") | well) == "OFF"
     for wrong in ({"health": ["frozen"]}, {"outbox_problem": "full"}, {"evidence_problem": "full"}):
         assert rendered(problem, full("site/7/bridge/state") | well | wrong) == "ON"
