@@ -21,8 +21,9 @@ mkdir "$scratch/wheels"
     --python-platform "$machine-manylinux_2_35" pyproject.toml >/dev/null
 echo pip >>"$scratch/chosen"
 
-# pip takes only wheels for another machine. What has none is plain Python.
-"$tools" -m pip wheel --quiet --no-deps --wheel-dir "$scratch/wheels" "$(grep ^sdnotify "$scratch/chosen")"
+# pip takes only wheels for another machine. What has none is plain Python; an
+# environment of its own builds it, since this one may lack the package "wheel".
+"$tools" -m pip wheel --quiet --no-deps --use-pep517 --wheel-dir "$scratch/wheels" "$(grep ^sdnotify "$scratch/chosen")"
 platforms=(--platform "manylinux2014_$machine")
 for version in {5..35}; do
     platforms+=(--platform "manylinux_2_${version}_$machine")

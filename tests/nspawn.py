@@ -1,14 +1,15 @@
 """A machine of the test's own: real systemd in a container, on a clean Debian root.
 
 For root, on a machine with Debian's ``mmdebstrap`` and ``systemd-container``. The root is made once
-and kept; each machine writes into a tmpfs above it, which is gone with it.
+and kept; each machine writes into a tmpfs above it, which is gone with it. A test that is killed
+takes its machine along.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 from broker import wait_until
 
-PROGRAMS = ("mmdebstrap", "systemd-nspawn", "nsenter", "ip")
+PROGRAMS = ("mmdebstrap", "systemd-nspawn", "nsenter", "setpriv", "unshare", "ip")
 SUITE = "bookworm"
 PACKAGES = (
     *("systemd-sysv", "dbus", "python3"),
@@ -26,6 +27,16 @@ PACKAGES = (
     *("gstreamer1.0-plugins-base", "gstreamer1.0-plugins-good"),
 )
 BOOTS_WITHIN_S = 60
+# The kernel tells nspawn when the test has died, and nspawn has its init shut down. The mounts are in a
+# namespace of nspawn's own, and end with it.
+START = """
+set -e
+mount -t tmpfs -o size=3g,mode=755 tmpfs "$2"
+mkdir "$2/upper" "$2/work" "$2/root"
+mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" overlay "$2/root"
+: >"$2/root/etc/machine-id"
+exec systemd-nspawn --directory="$2/root" "${@:3}"
+"""
 
 
 def lack() -> str | None:
@@ -42,38 +53,50 @@ def debian_root(cache: Path) -> Path:
     """A minimal Debian with PACKAGES, as Debian's own tools install it; made at the first call."""
     wanted = hashlib.sha256(" ".join((SUITE, *PACKAGES)).encode()).hexdigest()[:12]
     root = cache / f"{SUITE}-{wanted}"
-    if not root.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        scratch = cache / f"{root.name}.{os.getpid()}"
-        subprocess.run(
-            [
-                *("mmdebstrap", "--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"),
-                *(f"--include={','.join(PACKAGES)}", SUITE, str(scratch)),
-            ],
-            check=True,
-            timeout=600,
-        )
-        scratch.rename(root)
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{root.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests of other files may want it at the same time
+        if not root.exists():
+            scratch = cache / f"{root.name}.new"
+            shutil.rmtree(scratch, ignore_errors=True)
+            subprocess.run(
+                [
+                    # In a namespace of its own: what it mounts ends with it.
+                    *("unshare", "--mount"),
+                    *("mmdebstrap", "--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"),
+                    *(f"--include={','.join(PACKAGES)}", SUITE, str(scratch)),
+                ],
+                check=True,
+                timeout=600,
+                pass_fds=(lock.fileno(),),  # where the test is killed, this goes on and keeps it
+            )
+            scratch.rename(root)
     return root
 
 
 class Machine:
-    """Boots when entered; ``host`` is this machine as the container sees it, and only it is reached."""
+    """Boots when entered; ``host`` is this machine as the container sees it, and only it is reached.
 
-    def __init__(self, root: Path, folder: Path) -> None:
-        self._lower, self._folder = root, folder
-        self.root = folder / "root"
+    ``root`` is its file system, as it sees it.
+    """
+
+    def __init__(self, lower: Path, folder: Path) -> None:
+        self._lower, self._folder = lower, folder
         number = os.getpid()
         self._name = f"ts{number}"
         network = f"10.{200 + number // 16384 % 32}.{number // 64 % 256}"
         self.host = f"{network}.{number % 64 * 4 + 1}"
         self._own = f"{network}.{number % 64 * 4 + 2}"
         self._process: subprocess.Popen[bytes] | None = None
-        self._init = 0
+        self.init = 0
+        """Process of its init, as this machine counts."""
+
+    @property
+    def root(self) -> Path:
+        return Path(f"/proc/{self.init}/root")
 
     def __enter__(self) -> "Machine":
         self._folder.mkdir(parents=True, exist_ok=True)
-        _mount("-t", "tmpfs", "-o", "size=3g,mode=755", "tmpfs", str(self._folder))
         try:
             self._boot()
         except BaseException:
@@ -82,18 +105,14 @@ class Machine:
         return self
 
     def _boot(self) -> None:
-        upper, work = self._folder / "upper", self._folder / "work"
-        for folder in (upper, work, self.root):
-            folder.mkdir()
-        layers = f"lowerdir={self._lower},upperdir={upper},workdir={work}"
-        _mount("-t", "overlay", "-o", layers, "overlay", str(self.root))
-        (self.root / "etc/machine-id").write_text("")
         console = (self._folder / "console").open("wb")
         with console:
             self._process = subprocess.Popen(
                 [
-                    *("systemd-nspawn", "--quiet", "--boot", f"--directory={self.root}"),
-                    *(f"--machine={self._name}", "--register=no", "--keep-unit"),
+                    *("setpriv", "--pdeathsig=TERM", "unshare", "--mount"),
+                    *("bash", "-c", START, "bash", str(self._lower), str(self._folder)),
+                    *("--quiet", "--boot", f"--machine={self._name}"),
+                    *("--register=no", "--keep-unit"),
                     *("--link-journal=no", "--resolv-conf=off", "--timezone=off"),
                     *("--network-veth", "systemd.unit=multi-user.target"),
                 ],
@@ -109,7 +128,7 @@ class Machine:
         )
         subprocess.run(["ip", "address", "add", f"{self.host}/30", "dev", self._link], check=True)
         subprocess.run(["ip", "link", "set", self._link, "up"], check=True)
-        inside = ["nsenter", "--net", "--target", str(self._init), "ip"]
+        inside = ["nsenter", "--net", "--target", str(self.init), "ip"]
         subprocess.run([*inside, "address", "add", f"{self._own}/30", "dev", "host0"], check=True)
         subprocess.run([*inside, "link", "set", "host0", "up"], check=True)
 
@@ -125,8 +144,8 @@ class Machine:
         for pid in children.read_text().split():
             with suppress(OSError):  # a step between nspawn and its init has ended
                 if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd":
-                    self._init = int(pid)
-        return self._init > 0
+                    self.init = int(pid)
+        return self.init > 0
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
@@ -136,16 +155,6 @@ class Machine:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        for place in (self.root, self._folder):
-            # What ran in the container may hold its root for a moment longer.
-            deadline = time.monotonic() + 10
-            while os.path.ismount(place):
-                done = subprocess.run(["umount", str(place)], capture_output=True, check=False)
-                if done.returncode != 0:
-                    if time.monotonic() > deadline:
-                        subprocess.run(["umount", "--lazy", str(place)], check=False)
-                        break
-                    time.sleep(0.1)
 
     def run(self, *command: str, timeout_s: float = 60) -> str:
         """What a command in the container prints; a failing one fails the test with all it told."""
@@ -160,7 +169,7 @@ class Machine:
 
     def _call(self, command: Sequence[str], timeout_s: float) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [*("nsenter", "--all", "--target", str(self._init), "--"), *command],
+            [*("nsenter", "--all", "--target", str(self.init), "--"), *command],
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -174,7 +183,3 @@ class Machine:
 
     def journal(self, unit: str) -> str:
         return self.asks("journalctl", "--no-pager", "--output=cat", f"--unit={unit}")
-
-
-def _mount(*arguments: str) -> None:
-    subprocess.run(["mount", *arguments], check=True)

@@ -1,5 +1,7 @@
 """A whole video as fast as possible: every frame measured and magnified, then a report."""
 
+import math
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -67,6 +69,8 @@ class Replay:
     """The first frame."""
     engine: str | None = None
     """What magnified, None: nothing did."""
+    magnified: int = 0
+    """Frames of the clip, which begins with the video."""
 
     @property
     def frames(self) -> int:
@@ -122,11 +126,13 @@ def replay(
     magnifier: Magnifier | None,
     clip: Path | None,
     tell: Callable[[float | None], None],
+    magnify_for_s: float = math.inf,
 ) -> Replay:
     """Measure every frame of ``config.camera.source``; with both, write the side-by-side ``clip``.
 
-    ``tell`` gets the share of the file that is done, where the file tells its length. Raises Failure
-    for a file that cannot be read, or a region or area outside the picture.
+    The clip ends with the frame with which magnifying has taken more than ``magnify_for_s``. ``tell`` gets
+    the share of the file that is done, where the file tells its length. Raises Failure for a file that
+    cannot be read, or a region or area outside the picture.
     """
     video, mask = Path(config.camera.source), config.camera.mask
     stay_in_thread()
@@ -140,6 +146,7 @@ def replay(
     with ExitStack() as stack:
         source = stack.enter_context(VideoFile(video, real_time=False, mask=mask))
         write = first = None
+        magnified, magnified_s = 0, 0.0
         for frame in source.frames():
             measured = measurement.process(frame)
             alerts += measured.alerts
@@ -157,8 +164,10 @@ def replay(
             for history, telemetry in zip(histories, measured.telemetry, strict=False):
                 history.telemetry.append(telemetry)
             first = frame.image if first is None else first
-            if magnifier is not None and clip is not None:
+            if magnifier is not None and clip is not None and magnified_s <= magnify_for_s:
+                begun_s = time.monotonic()
                 picture = magnifier.process(frame).picture
+                magnified, magnified_s = magnified + 1, magnified_s + time.monotonic() - begun_s
                 if write is None:
                     rate_hz = min(source.nominal_rate_hz or 30.0, FASTEST_CLIP_HZ)
                     write = stack.enter_context(clip_writer(clip, rate_hz))
@@ -179,4 +188,5 @@ def replay(
         facts,
         first,
         None if magnifier is None else magnifier.description,
+        magnified,
     )

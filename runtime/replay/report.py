@@ -1,6 +1,8 @@
 """``tremorscope replay``: runs a replay with a progress bar and writes what was asked for."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -22,9 +24,11 @@ def replay_into(
     json_file: Path | None,
     out: Path | None,
     samples: Path | None = None,
+    magnify_for_s: float = math.inf,
 ) -> Replay:
     """Replay a video; JSON to ``json_file``; page, clip and JSON into the folder ``out``.
 
+    ``magnify_for_s`` bounds what magnifying may take; the clip then shows the video's begin only.
     ``samples`` gets displacements on an even clock; that may be refused, after all else is written.
     """
     settings = config_for(video, config)
@@ -38,12 +42,15 @@ def replay_into(
             if share is not None:
                 bar.update(task, total=1.0, completed=min(share, 1.0))
 
-        result = replay(settings, magnifier, clip, tell)
+        result = replay(settings, magnifier, clip, tell, magnify_for_s)
     content = json.dumps(result.as_json(), allow_nan=False)
     targets = [json_file] if json_file is not None else []
     if out is not None:
         findings = findings_of(result, settings)
         film = None if clip is None else embedded(clip, out, loudest_s(findings))
+        cut = _cut(result)
+        if film is not None and cut is not None:
+            film = replace(film, dropped=f"{cut} {film.dropped or ''}".strip())
         write_page(out / "report.html", result, settings, findings, film)
         targets.append(out / "replay.json")
     for target in targets:
@@ -55,6 +62,16 @@ def replay_into(
         write_record(samples, record)
         _tell_record(samples, record)
     return result
+
+
+def _cut(result: Replay) -> str | None:
+    """What the clip lacks because magnifying it would have taken too long."""
+    if result.magnified in (0, result.frames):
+        return None
+    return (
+        f"The clip shows the first {result.magnified} of {result.frames} frames: magnifying all of them would "
+        "take this computer too long. Measured are all."
+    )
 
 
 def _tell_record(path: Path, record: ModalRecord) -> None:
@@ -81,4 +98,6 @@ def _tell_result(result: Replay, out: Path | None) -> None:
     raised = sum(alert.type == "new" for alert in result.alerts)
     typer.echo(f"{result.frames} frames, {raised} alerts raised")
     if out is not None:
+        if (cut := _cut(result)) is not None:
+            typer.echo(cut)
         typer.echo(f"report: {out / 'report.html'}")

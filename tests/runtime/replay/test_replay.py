@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from videos import RATE_HZ, burst, moving, region, write_video
@@ -171,6 +172,21 @@ def test_short_videos_of_odd_sizes_give_a_whole_report(
         "report.html",
         "side-by-side.mp4",
     ]
+
+
+def test_a_clip_that_takes_too_long_is_cut_and_told_and_all_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = write_video(tmp_path / "a.mkv", moving(burst(4.0, 0.0, 4.0)))
+    result = replay_into(video, config(), None, tmp_path, magnify_for_s=0.0)
+    assert (result.frames, result.magnified) == (120, 1)
+    with av.open(str(tmp_path / "side-by-side.mp4")) as clip:
+        assert sum(1 for _ in clip.decode(video=0)) == 1
+    told = "The clip shows the first 1 of 120 frames"
+    assert told in capsys.readouterr().out
+    assert told in (tmp_path / "report.html").read_text()
+    replay_into(video, config(), None, tmp_path)
+    assert "The clip shows" not in (tmp_path / "report.html").read_text()
 
 
 def test_grey_and_colour_files_of_the_same_pictures_measure_the_same(tmp_path: Path) -> None:
