@@ -32,7 +32,14 @@ def keepable(image: Picture, widest_px: int | None = WIDEST_PX) -> Picture:
     if widest_px is None or width <= widest_px:
         return image
     size = (widest_px, max(round(height * widest_px / width), 1))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    # Averages over two by two pixels take OpenCV a tenth of the time of averages over any other area.
+    while min(image.shape[1] // size[0], image.shape[0] // size[1]) >= 2:
+        image = _resized(image, (image.shape[1] // 2, image.shape[0] // 2), cv2.INTER_AREA)
+    return image if image.shape[1::-1] == size else _resized(image, size, cv2.INTER_LINEAR)
+
+
+def _resized(image: Picture, size: tuple[int, int], interpolation: int) -> Picture:
+    return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

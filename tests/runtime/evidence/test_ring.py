@@ -1,5 +1,6 @@
 """The ring of pictures: bounded in bytes whatever comes, and right about what belongs together."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -81,3 +82,16 @@ def test_a_large_picture_is_kept_smaller_and_a_snapshot_in_its_own_size() -> Non
 def test_a_picture_that_is_small_enough_is_not_copied() -> None:
     picture = noise(1)
     assert keepable(picture) is picture
+
+
+@pytest.mark.parametrize(
+    "size_px", [(961, 600), (1280, 720), (1921, 1081), (2592, 1944), (3840, 2160), (4001, 2301)]
+)
+def test_a_wide_picture_is_the_mean_of_what_it_shows(size_px: tuple[int, int]) -> None:
+    coarse = cv2.GaussianBlur(noise(2, 240, 135), (0, 0), 1.0)
+    picture = np.asarray(cv2.resize(coarse, size_px, interpolation=cv2.INTER_CUBIC), np.uint8)
+    kept = keepable(picture)
+    size = (WIDEST_PX, max(round(size_px[1] * WIDEST_PX / size_px[0]), 1))
+    mean = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    assert kept.shape == mean.shape
+    assert np.abs(kept.astype(int) - mean).mean() < 1.0
