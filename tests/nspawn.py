@@ -32,10 +32,10 @@ BOOTS_WITHIN_S = 60
 START = """
 set -e
 mount -t tmpfs -o size=3g,mode=755 tmpfs "$2"
-mkdir "$2/upper" "$2/work" "$2/root"
-mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" overlay "$2/root"
-: >"$2/root/etc/machine-id"
-exec systemd-nspawn --directory="$2/root" "${@:3}"
+mkdir "$2/upper" "$2/work" "$2/merged"
+mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" overlay "$2/merged"
+: >"$2/merged/etc/machine-id"
+exec systemd-nspawn --directory="$2/merged" "${@:3}"
 """
 
 
