@@ -80,9 +80,8 @@ class Batch:
         self._colour_32 = np.zeros((count, pixels, 3), np.float32)
         self._grey = np.zeros((count, pixels), np.float32)
         self._difference = np.zeros((count, pixels), np.float32)
-        # The steps' own, which are large and change often; of them, only the moved template is copied.
+        # The steps' own, which are large and change often: nothing of them is copied.
         self._planes: list[Pixels] = [np.zeros((PLANES, pixels), np.float32)] * count
-        self._moved = np.zeros((count, pixels), np.float32)
         self._ones = np.ones(pixels, np.float32)
         left, top = (self._corner_px % BLOCK_PX).T
         self._down = _blocks(top, shape[0])
@@ -154,11 +153,14 @@ class Batch:
         """
         count, (height, width) = len(self._every), self._shape
         answer, inverse = self._answer.astype(np.float32), self._inverse.astype(np.float32)
-        columns = np.stack([planes[:3] for planes in self._planes])
-        residual = self._grey - self._moved - answer[:, 3, None]
-        residual -= (answer[:, None, :3] @ columns)[:, 0]
-        shares = inverse[:, :2, :3] @ columns + inverse[:, :2, 3, None]
-        shares *= residual[:, None]
+        shares = np.empty((count, 2, height * width), np.float32)
+        for row, (planes, its) in enumerate(zip(self._planes, shares, strict=True)):
+            columns = planes[:3]
+            residual = self._grey[row] - columns[2]
+            residual -= answer[row, :3] @ columns + answer[row, 3]
+            np.matmul(inverse[row, :2, :3], columns, out=its)
+            its += inverse[row, :2, 3, None]
+            its *= residual
         blocks = (
             self._down[:, None] @ shares.reshape(count, 2, height, width) @ self._across[:, None]
         )
@@ -229,7 +231,7 @@ class Batch:
             assert template is not None, "only regions that have begun are fitted"
             x, y = (at - self._whole[row]).tolist()
             step = template.step((x, y))
-            self._planes[row], self._moved[row] = step.planes, step.planes[2]
+            self._planes[row] = step.planes
             self._inverse[row], self._normal[row] = step.inverse, step.normal
             self._bias[row], self._curve[row] = step.bias, step.curve
             self._blur_squares[row], self._fineness[row] = step.blur_squares, step.fineness
@@ -239,11 +241,12 @@ class Batch:
     def _solve(self, rows: Rows, fits: Fits, textured: Floats) -> None:
         """One step for each of the rows."""
         at = slice(None) if len(rows) == len(self._every) else rows  # a slice copies nothing
-        out = self._difference[: len(rows)]
-        difference = np.subtract(self._grey[at], self._moved[at], out=out)
+        difference = self._difference[: len(rows)]
         products = np.empty((len(rows), PLANES), np.float32)
         for row, one, its in zip(rows.tolist(), difference, products, strict=True):
-            np.dot(self._planes[row], one, out=its)
+            planes = self._planes[row]
+            np.subtract(self._grey[row], planes[2], out=one)
+            np.dot(planes, one, out=its)
         sums = np.hstack([products[:, _SUMS], (difference @ self._ones)[:, None]])
         sums, blur = sums.astype(np.float64), products[:, _BLUR].astype(np.float64)
         squares = (difference[:, None] @ difference[:, :, None])[:, 0, 0].astype(np.float64)

@@ -24,13 +24,15 @@ MOST_TONES = 4
 _FLOOR_BINS = 41  # width of the running median that tells the noise floor, and at least ...
 _FLOOR_SHARE = 4  # ... this part of the band: wider than a resonance that a long record resolves
 _APART = 3.0  # resolvable frequencies between two tones, so that one resonance is not told twice
+_LOBES = 10.0  # times a higher peak's side lobes, as power: more is a peak of its own
 _NEAR = 6.0  # resolvable frequencies to both sides that tell the noise of a tone
 _FEWEST_PARTS, _MOST_PARTS = 4, 16  # of the record, whose phases tell whether a tone wanders
 _WANDERS = 3.0  # times the phases' expected variance: a sinusoid in white noise hardly reaches it
 _RIDGE = 1e-13  # of a normal equation's diagonal
 _LEAST_PX = 1e-9  # of a record that a frozen camera leaves, where only rounding is left to find
+_TINY = np.finfo(np.float64).tiny
 _ARRIVED = 1e-6  # resolvable frequencies that a step must go for another one to be worth it
-_STEPS, _LAST_STEPS = 1, 3  # of Gauss and Newton, after each further tone and at the end
+_STEPS = 3  # of Gauss and Newton at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,28 +146,16 @@ def tones_of(
     time_s = time_s - time_s.mean()
     length_s = time_s[-1] - time_s[0]
     spectrum = Periodogram(time_s)
-    best = _fitted(time_s, moved_px, np.zeros(0), 0, None)
-    avoided_hz: list[float] = []
-    while len(best.tones_hz) < MOST_TONES:
-        if not np.any(np.abs(best.residual_px) > _LEAST_PX):
+    fitted = _fitted(time_s, moved_px, np.zeros(0), None)
+    power = spectrum.power(fitted.residual_px)
+    while room := MOST_TONES - len(fitted.tones_hz):
+        known_hz = fitted.tones_hz.tolist()
+        peaks_hz = _peaks(spectrum.frequency_hz, power, length_s, false_alarm, known_hz)[:room]
+        if not peaks_hz:
             break
-        power = spectrum.power(best.residual_px)
-        near = [*best.tones_hz, *avoided_hz]
-        peak_hz = _highest_peak(spectrum.frequency_hz, power, length_s, false_alarm, near)
-        if peak_hz is None:
-            break
-        wanted_hz = np.append(best.tones_hz, peak_hz)
-        trial = _fitted(time_s, moved_px, wanted_hz, _STEPS, best.turns)
-        if np.any(np.abs(trial.tones_hz - wanted_hz) > 1 / length_s):
-            avoided_hz.append(peak_hz)
-            if len(avoided_hz) == MOST_TONES:
-                break
-            continue
-        best = trial
-    if len(best.tones_hz) == 0:
-        return []
-    last = _fitted(time_s, moved_px, best.tones_hz, _LAST_STEPS, best.turns)
-    return _with_errors(time_s, last, spectrum)
+        fitted = _fitted(time_s, moved_px, np.array(known_hz + peaks_hz), fitted.turns)
+        power = spectrum.power(fitted.residual_px)
+    return _with_errors(time_s, fitted, spectrum.frequency_hz, power)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,20 +170,24 @@ class _Fitted:
     """Cosine and sine of every tone at the record's times, (2, k, n): most of a fit's cost."""
 
 
-def _with_errors(time_s: Floats, fitted: _Fitted, spectrum: Periodogram) -> list[Tone]:
-    """The tones, strongest first, without those that belong to a stronger one that wanders."""
+def _with_errors(
+    time_s: Floats, fitted: _Fitted, frequency_hz: Floats, power: Floats
+) -> list[Tone]:
+    """The tones, strongest first, without those that belong to a stronger one that wanders.
+
+    ``power`` is the periodogram of what is left.
+    """
     count = len(time_s)
     length_s = float(time_s[-1] - time_s[0])
     freedom = max(count - 2 - 3 * len(fitted.tones_hz), 1)
     everywhere = float(np.sum(fitted.residual_px**2) / freedom)
-    power = spectrum.power(fitted.residual_px)
     tones: list[Tone] = []
     inside_hz: list[float] = []  # of tones that wander
     for index in np.argsort(-fitted.amplitudes_px):
         tone_hz, amplitude_px = float(fitted.tones_hz[index]), float(fitted.amplitudes_px[index])
         if any(abs(tone_hz - hz) < _NEAR / length_s for hz in inside_hz):
             continue
-        near = np.abs(spectrum.frequency_hz - tone_hz) < _NEAR / length_s
+        near = np.abs(frequency_hz - tone_hz) < _NEAR / length_s
         # White noise of variance v has a mean of 6 v / count in a Hann periodogram of amplitudes.
         noise_px = float(np.sqrt(max(everywhere, power[near].mean() * count / 6)))
         bound_hz = np.sqrt(6 / count) * noise_px / (np.pi * amplitude_px * length_s)
@@ -243,22 +237,13 @@ def _wander_hz(
     # Each phase has a variance of 2 v / (samples x amplitude^2), half as much again by the window, and
     # the line takes two of them.
     amplitude2 = median((phasors.real**2 + phasors.imag**2).tolist())
-    expected = (
-        3
-        * noise
-        * parts
-        / len(time_s)
-        / max(amplitude2, np.finfo(np.float64).tiny)
-        * (1 - 2 / parts)
-    )
+    expected = 3 * noise * parts / len(time_s) / max(amplitude2, _TINY) * (1 - 2 / parts)
     if scatter < _WANDERS * expected:
         return 0.0
     return float(np.sqrt(18 * (scatter - expected)) / (2 * np.pi * length_s))
 
 
-def _fitted(
-    time_s: Floats, moved_px: Floats, tones_hz: Floats, steps: int, known: Floats | None
-) -> _Fitted:
+def _fitted(time_s: Floats, moved_px: Floats, tones_hz: Floats, known: Floats | None) -> _Fitted:
     """Trend and tones by least squares; frequencies by Gauss-Newton steps from the given ones.
 
     ``known`` are the ``turns`` of the first of these frequencies, from an earlier fit.
@@ -269,7 +254,7 @@ def _fitted(
     length_s = time_s[-1] - time_s[0]
     place = time_s / length_s
     trend = np.stack([np.ones_like(place), place])
-    for step in range(steps + 1):
+    for step in range(_STEPS + 1):
         first = 0 if known is None else known.shape[1]
         turns = _turns(time_s, tones_hz[first:])
         if known is not None:
@@ -279,7 +264,7 @@ def _fitted(
         answer = _solved(linear, moved_px)
         residual = moved_px - answer @ linear
         along, across = answer[2 : 2 + count], answer[2 + count :]
-        if step == steps or count == 0:
+        if step == _STEPS or count == 0:
             break
         slope = place * (across[:, None] * cosine - along[:, None] * sine)
         change = _solved(np.concatenate([linear, slope]), residual)[-count:]
@@ -303,7 +288,7 @@ def _turns(time_s: Floats, tones_hz: Floats) -> Floats:
 def _solved(columns: Floats, values: Floats) -> Floats:
     """Least squares for rows of ``columns`` (k, n); a small answer where they depend on each other."""
     gram = columns @ columns.T
-    size = np.sqrt(gram.diagonal()) + np.finfo(np.float64).tiny
+    size = np.sqrt(gram.diagonal()) + _TINY
     gram /= size[:, None] * size
     gram.flat[:: len(size) + 1] += _RIDGE
     # What np.linalg.solve calls, too; for a few columns, its own lines would take as long as LAPACK.
@@ -311,14 +296,17 @@ def _solved(columns: Floats, values: Floats) -> Floats:
     return np.asarray(answer / size)
 
 
-def _highest_peak(
+def _peaks(
     frequency_hz: Floats,
     power: Floats,
     length_s: float,
     false_alarm: float,
     known_hz: list[float],
-) -> float | None:
-    """Frequency (Hz) of the highest significant peak that is not next to a known one."""
+) -> list[float]:
+    """Frequencies (Hz) of the significant peaks that are not next to a known one, highest first.
+
+    Without those that may be a higher one's side lobes; what stands beside them shows once it is fitted.
+    """
     lowest = int(np.searchsorted(frequency_hz, FEWEST_CYCLES / length_s))
     bins = power[lowest:-1:PADDING]
     # The median of an exponential distribution is ln 2 of its mean. The nearby floor guards against
@@ -332,18 +320,28 @@ def _highest_peak(
     peaks[: max(lowest - 1, 0)] = False
     candidates = np.flatnonzero(peaks) + 1
     if not candidates.size:
-        return None
+        return []
     width = min(max(_FLOOR_BINS, len(bins) // _FLOOR_SHARE), len(bins))
     nearby = ndimage.median_filter(bins, size=width, mode="nearest")
     floor = np.maximum(nearby, everywhere) / np.log(2)
-    peaks_hz, peaks_power = frequency_hz[candidates], power[candidates]
+    peaks_power = power[candidates]
+    # Peaks are parabolas of the logarithm, between points that lie so close.
+    before, middle, after = np.log(power[candidates + np.array([[-1], [0], [1]])] + _TINY)
+    off = (before - after) / (2 * (before - 2 * middle + after))
+    peaks_hz = frequency_hz[candidates] + off * frequency_hz[1]
     floor = np.interp(peaks_hz, frequency_hz[lowest:-1:PADDING], floor)
-    stands_out = peaks_power > threshold * floor
+    stands_out = peaks_power > np.maximum(threshold * floor, _LEAST_PX**2)
     for hz in known_hz:
         stands_out &= np.abs(peaks_hz - hz) > _APART / length_s
-    if not stands_out.any():
-        return None
-    return float(peaks_hz[stands_out][np.argmax(peaks_power[stands_out])])
+    found_hz: list[float] = []
+    while stands_out.any():
+        highest = int(np.argmax(np.where(stands_out, peaks_power, 0.0)))
+        found_hz.append(float(peaks_hz[highest]))
+        apart = np.maximum(np.abs(peaks_hz - peaks_hz[highest]) * length_s, _APART)
+        # The transform of a Hann window falls from its middle as sin(pi d) / (pi d (1 - d^2)).
+        lobes = peaks_power[highest] / np.square(np.pi * apart * (np.square(apart) - 1))
+        stands_out &= (apart > _APART) & (peaks_power > _LOBES * lobes)
+    return found_hz
 
 
 @lru_cache(maxsize=64)

@@ -127,8 +127,9 @@ class VibrationWindow:
         if not windows:
             return []
         one = windows[0]
-        t_s, _ = one._newest(one._level_ns)
-        values = np.stack([window._newest(one._level_ns)[1] for window in windows])
+        within_ns = one._level_ns if motion else round(one._level_s * 1e9)
+        t_s, _ = one._newest(within_ns)
+        values = np.stack([window._newest(within_ns)[1] for window in windows])
         return levels_of_regions(
             t_s,
             values[:, :2],

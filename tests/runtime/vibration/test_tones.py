@@ -147,6 +147,14 @@ def test_all_sinusoids_are_told_strongest_first() -> None:
         assert one.amplitude_se_px == pytest.approx(0.01 * np.sqrt(2 / 1200), rel=0.3)
 
 
+def test_side_lobes_of_a_strong_tone_are_no_tones_and_hide_no_faint_one() -> None:
+    t_s = times(600, 60.0)
+    noise_px = np.random.default_rng(4).normal(0, 1e-4, 600)  # the lobes stand far above it
+    tones = tones_of(t_s, tone(t_s, 3.0) + tone(t_s, 4.4, 3e-4, 1.0) + noise_px)
+    assert [one.frequency_hz for one in tones] == pytest.approx([3.0, 4.4], rel=1e-3)
+    assert [one.amplitude_px for one in tones] == pytest.approx([1.0, 3e-4], rel=0.1)
+
+
 def test_one_driven_resonance_is_not_told_as_several() -> None:
     rng = np.random.default_rng(11)
     t_s = times(600, 60.0)
