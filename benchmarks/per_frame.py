@@ -121,7 +121,7 @@ def measure(*, turns: int = 5, frames: int = 240, rules: tuple[Alert, ...] = (QU
         port = stack.enter_context(mosquitto(folder))
         line = stack.enter_context(_line(folder, port, rules))
         # Before the line begins: frames that it did not get would be a gap in every record.
-        copied = [source().image for _ in range(PICTURES)]
+        copied = [source().image.copy() for _ in range(PICTURES)]
         for _ in range(LEARNING):
             line.carry(source)
         return PerFrame(
@@ -183,7 +183,7 @@ class Line:
 
     def carry(self, source: Callable[[], Frame]) -> None:
         """One frame, from the camera's buffer to the network's."""
-        frame = self._hand_over(self._timed("copy from the camera's buffer", source)())
+        frame = self._hand_over(self._timed("taking the camera's buffer", source)())
         self._tell(self._measure(frame), self._measurement)
         while self.evidence.pictures.waiting(Shot) > 4:  # its thread is behind: it must lose none
             time.sleep(0.001)
@@ -239,7 +239,7 @@ def _line(folder: Path, port: int | None, rules: tuple[Alert, ...]) -> Iterator[
 
 
 class _Film(BaseSource):
-    """Gives its pictures out of buffers as a camera does, each copied once into a frame of its own."""
+    """Gives its pictures out of buffers, as GStreamer's converter does behind a camera."""
 
     def __init__(self, take: Callable[[int], NDArray[np.uint8]]) -> None:
         # A mask, as a camera at a road has one.
@@ -271,7 +271,14 @@ def _source() -> tuple[_Film, bool]:
     from runtime.camera.gst_buffer import Memory, bytes_of
 
     Gst.init(None)
-    buffers = [Gst.Buffer.new_wrapped(picture.tobytes()) for picture in pictures]
+    pool = Gst.BufferPool.new()
+    settings = pool.get_config()
+    Gst.BufferPool.config_set_params(settings, None, pictures[0].nbytes, 0, 0)
+    pool.set_config(settings)
+    pool.set_active(True)
+    buffers = [pool.acquire_buffer(None)[1] for _ in pictures]
+    for buffer, picture in zip(buffers, pictures, strict=True):
+        buffer.fill(0, picture.tobytes())
     memory = Memory()
     return _Film(lambda number: bytes_of(buffers[number], memory)), True
 

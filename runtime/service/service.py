@@ -65,11 +65,15 @@ class Service:
                     config = self._working
                     continue
                 self._use(daemon, config)
+                # What is there now stays. To look for garbage among it would hold all threads for as long
+                # as four frames take, again and again.
+                gc.freeze()
                 daemon.run()
             self._daemon = None
             if self._next is None:
                 return
             del daemon
+            gc.unfreeze()
             gc.collect()  # its engine's memory and its sockets are not to wait for the next one's
             config, self._next = self._next, None
 

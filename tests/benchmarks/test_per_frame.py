@@ -15,7 +15,7 @@ def test_every_station_has_its_share_and_nothing_is_left_out(
     found = per_frame.measure(turns=2, frames=30)
     assert len(found.turns) == 2
     assert set(found.stations_ms) == {
-        "copy from the camera's buffer",
+        "taking the camera's buffer",
         "hand-over",
         "displacement",
         "look of the picture",

@@ -1,5 +1,6 @@
 """How often a full frame is copied on its way: once from the camera's buffer, and then only where it must."""
 
+import ctypes
 import gc
 import tracemalloc
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from daemons import Engine, FakeCamera, config, needs_gstreamer
 from numpy.typing import NDArray
 
 import runtime.camera.recovery
-from runtime.camera.gst_buffer import MOST_REUSED, Memory, bytes_of
+from runtime.camera.gst_buffer import MOST_HELD, MOST_REUSED, Memory, bytes_of
 from runtime.camera.gstreamer import GStreamerSource
 from runtime.config import Camera, Config, Magnification, Rectangle, Region
 from runtime.daemon import Daemon
@@ -124,19 +125,86 @@ def test_measuring_allocates_far_less_than_a_frame() -> None:
         tracemalloc.stop()
 
 
+def owner(image: NDArray[np.uint8]) -> Any:
+    """What the pixels lie in."""
+    base: Any = image
+    while getattr(base, "base", None) is not None:
+        base = base.base
+    return base
+
+
+def drawn(number_of_pictures: int, extra: str = "") -> GStreamerSource:
+    """Pictures that a converter makes, as from every camera that does not send BGR itself."""
+    caps = f"video/x-raw,format=NV12,width={WIDE},height={HIGH}"
+    source = f"gst: videotestsrc num-buffers={number_of_pictures} pattern=ball ! {caps}{extra}"
+    return GStreamerSource(Camera(source=source, real_time=False))
+
+
 @needs_gstreamer
-def test_a_gstreamer_buffer_is_copied_once_into_memory_of_its_own() -> None:
-    caps = f"video/x-raw,format=BGR,width={WIDE},height={HIGH}"
-    source = f"gst: videotestsrc num-buffers=4 ! {caps}"
-    with GStreamerSource(Camera(source=source, real_time=False)) as camera:
+def test_a_converter_s_picture_stays_where_it_is() -> None:
+    with drawn(4) as camera:
         images = [frame.image for frame in camera.frames()]
     assert len(images) == 4
     assert not any(np.shares_memory(a, b) for a, b in pairwise(images))
-    base: Any = images[0]
-    while getattr(base, "base", None) is not None:
-        base = base.base
+    assert all(isinstance(owner(one), ctypes.Array) for one in images), "GStreamer's own"
+    # The pipeline is gone, and the pictures are what they were.
+    gc.collect()
+    with drawn(4) as camera:
+        again = [frame.image.copy() for frame in camera.frames()]
+    assert all(np.array_equal(a, b) for a, b in zip(images, again, strict=True))
+
+
+@needs_gstreamer
+def test_a_converter_s_buffer_goes_back_once_no_view_of_it_is_left() -> None:
+    places: set[int] = set()
+    views: list[NDArray[np.uint8]] = []
+    with drawn(200) as camera:
+        for frame in camera.frames():
+            places.add(frame.image.ctypes.data)
+            views = [*views[-3:], frame.image[8:16, 8:16]]
+            del frame
+    assert 4 < len(places) < 40, "as many as wait in the pipeline, and not one for each frame"
+
+
+@needs_gstreamer
+def test_a_jam_does_not_make_a_converter_s_pool_large() -> None:
+    with drawn(MOST_HELD + 5) as camera:
+        images = [frame.image for frame in camera.frames()]
+    held = [isinstance(owner(one), ctypes.Array) for one in images]
+    assert held == [True] * MOST_HELD + [False] * 5
+    assert not any(np.shares_memory(a, b) for a, b in combinations(images, 2))
+
+
+@needs_gstreamer
+@pytest.mark.parametrize("most", [0, 4])
+def test_a_buffer_of_few_is_copied_and_one_of_many_is_not(most: int) -> None:
+    gst = gstreamer()
+    pool = gst.BufferPool.new()
+    settings = pool.get_config()
+    gst.BufferPool.config_set_params(settings, None, FRAME_BYTES, 0, most)
+    assert pool.set_config(settings)
+    assert pool.set_active(True)
+    _, buffer = pool.acquire_buffer(None)
+    base = owner(bytes_of(buffer, Memory()))
+    assert isinstance(base, np.ndarray if most else ctypes.Array)
+    assert pool.set_active(False)
+
+
+@needs_gstreamer
+def test_a_buffer_without_a_pool_is_copied_once() -> None:
+    base = owner(bytes_of(gstreamer().Buffer.new_wrapped(bytes(FRAME_BYTES)), Memory()))
     assert isinstance(base, np.ndarray), "not bytes, which would be a second copy"
     assert base.nbytes == FRAME_BYTES
+
+
+def gstreamer() -> Any:
+    import gi
+
+    gi.require_version("Gst", "1.0")
+    from gi.repository import Gst
+
+    Gst.init(None)
+    return Gst
 
 
 def test_memory_is_used_again_only_once_no_view_of_it_is_left() -> None:
@@ -166,14 +234,9 @@ def test_a_jam_gets_memory_and_does_not_keep_it() -> None:
 def test_the_copy_is_the_buffer_s_content_either_way(
     monkeypatch: pytest.MonkeyPatch, fast: bool
 ) -> None:
-    gi = pytest.importorskip("gi")
-    gi.require_version("Gst", "1.0")
-    from gi.repository import Gst
-
-    Gst.init(None)
     content = bytes(range(256)) * 11
     if not fast:
-        monkeypatch.setattr("runtime.camera.gst_buffer._extract", lambda: None)
-    got = bytes_of(Gst.Buffer.new_wrapped(content), Memory())
+        monkeypatch.setattr("runtime.camera.gst_buffer._library", lambda: None)
+    got = bytes_of(gstreamer().Buffer.new_wrapped(content), Memory())
     assert got.tobytes() == content
     got[0] = 7
