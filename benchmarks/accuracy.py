@@ -167,7 +167,7 @@ def measured(clip: Clip) -> list[Outcome]:
                 zero_pictures=zero_pictures,
                 error_px=(table[:, :2] - moved_px)[kept],
                 se_px=table[kept, 2:4],
-                noise_px=table[kept, 4:6],
+                noise_px=np.hypot(table[kept, 4:6], table[kept, 6:8]),
                 peer_error_px=(peer_px - truth_px)[kept],
                 read=float(np.polyfit(x_px[kept], table[kept, 0], 1)[0]),
                 frequency_error=None if tone is None else tone.frequency_hz / hz - 1,
@@ -178,13 +178,15 @@ def measured(clip: Clip) -> list[Outcome]:
 
 
 def _measured(frames: Sequence[Frame]) -> Floats:
-    """(frames, 6): x, y, their standard errors, and those of a single measurement; NaN is missing."""
+    """(frames, 8): x, y, their standard errors, those of a single measurement but for the codec's, and the
+    codec's; NaN is missing."""
     meter = DisplacementMeter([REGION])
     rows = []
     for frame in frames:
         [one] = meter.measure(frame)
         row = (one.x_px, one.y_px, one.x_se_px, one.y_se_px, one.x_noise_px, one.y_noise_px)
-        rows.append([np.nan if value is None else value for value in row])
+        codec_px = (one.x_codec_px or 0.0, one.y_codec_px or 0.0)
+        rows.append([np.nan if value is None else value for value in (*row, *codec_px)])
     return np.array(rows)
 
 

@@ -202,4 +202,5 @@ def compressed(
         converter = VideoReformatter()
         for index, picture in enumerate(container.decode(video=0)):
             image = converter.reformat(picture, format="bgr24").to_ndarray()
-            yield Frame(index, times[index], image.astype(np.uint8, copy=False))
+            pixels = image.astype(np.uint8, copy=False)
+            yield Frame(index, times[index], pixels, predicted=not picture.key_frame)

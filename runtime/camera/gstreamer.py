@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from failure import Failure
 from runtime.camera.gst_buffer import Memory, bytes_of
+from runtime.camera.gst_coding import Coding
 from runtime.camera.locks import NETWORK_CAMERA, Locks, hold_argus
 from runtime.camera.pipelines import CAMERA, MOST_WAITING, how_to_get, pipeline_text, shown
 from runtime.camera.problem import CannotWork
@@ -65,6 +66,7 @@ class GStreamerSource(BaseSource):
         self._gst, self._video = import_gstreamer()
         self._pipeline = self._parse(pipeline_for(camera, self._gst))
         self._sink = self._find_sink()
+        self._coding = Coding(self._gst, self._pipeline)
         self._first_ns: int | None = None
         self._memory = Memory()
         if camera.source.startswith("/dev/"):
@@ -85,10 +87,10 @@ class GStreamerSource(BaseSource):
         limit_s = self._first_timeout_s
         deadline = monotonic() + limit_s
         while (sample := self._pull(deadline, limit_s)) is not None:
-            t_capture_ns, image = sample
+            t_capture_ns, image, predicted = sample
             if self._advances(t_capture_ns):
                 limit_s = self._timeout_s
-                yield self._frame(t_capture_ns, image)
+                yield self._frame(t_capture_ns, image, predicted=predicted)
                 deadline = monotonic() + limit_s
             elif monotonic() > deadline:
                 raise self._silence(limit_s)
@@ -165,15 +167,19 @@ class GStreamerSource(BaseSource):
         self._sink.set_property("sync", real_time and not self.live)
         self._pipeline.set_state(gst.State.PLAYING)
 
-    def _pull(self, deadline: float, limit_s: float) -> tuple[int, NDArray[np.uint8]] | None:
-        """Wait for the next frame; None at the end of the stream and after ``close``."""
+    def _pull(self, deadline: float, limit_s: float) -> tuple[int, NDArray[np.uint8], bool] | None:
+        """Wait for the next frame's time, pixels, and whether a codec made it from others.
+
+        None at the end of the stream and after ``close``.
+        """
         while True:
             with self._using:
                 if self._closed.is_set():
                     return None
                 sample = self._sink.try_pull_sample(round(_SLICE_S * self._gst.SECOND))
                 if sample is not None:
-                    return self._time_ns(sample), self._image(sample)
+                    predicted = self._coding.is_predicted(sample.get_buffer().pts)
+                    return self._time_ns(sample), self._image(sample), predicted
                 failure = self._failure()
                 ended = self._sink.is_eos()
             if failure is not None:

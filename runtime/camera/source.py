@@ -114,7 +114,9 @@ class BaseSource:
         self._newest_ns = t_capture_ns
         return True
 
-    def _frame(self, t_capture_ns: int, image: NDArray[np.uint8]) -> Frame:
+    def _frame(
+        self, t_capture_ns: int, image: NDArray[np.uint8], *, predicted: bool = False
+    ) -> Frame:
         """Number a frame, black out what is masked, seal its pixels, hold a file's to the size of the first.
 
         A live camera's new size is told by the station that watches it.
@@ -133,7 +135,7 @@ class BaseSource:
             )
         self._black_out(image)
         image.setflags(write=False)
-        frame = Frame(self._index, t_capture_ns, image)
+        frame = Frame(self._index, t_capture_ns, image, predicted=predicted)
         self._index += 1
         return frame
 

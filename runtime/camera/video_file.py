@@ -98,7 +98,7 @@ class VideoFile(BaseSource):
         item, self._first = self._first, None
         first_s = item[0] if item is not None else Fraction(0)
         while item is not None:
-            time_s, image = item
+            time_s, image, predicted = item
             t_ns = round((time_s - first_s) * 1_000_000_000)
             if self._real_time:
                 t_ns += start_ns
@@ -106,7 +106,7 @@ class VideoFile(BaseSource):
             if self._closed.is_set():
                 return
             if self._advances(t_ns):
-                yield self._frame(t_ns, image)
+                yield self._frame(t_ns, image, predicted=predicted)
             item = self._next()
         if not self._closed.is_set():
             self._report_damage()
@@ -129,8 +129,8 @@ class VideoFile(BaseSource):
         with self._decoding:
             self._container.close()
 
-    def _next(self) -> tuple[Fraction, NDArray[np.uint8]] | None:
-        """Time (s) and pixels of the next good frame; None at the end."""
+    def _next(self) -> tuple[Fraction, NDArray[np.uint8], bool] | None:
+        """Time (s) and pixels of the next good frame, and whether others are in it; None at the end."""
         with self._decoding:
             if self._closed.is_set():
                 return None
@@ -141,7 +141,8 @@ class VideoFile(BaseSource):
                     self.dropped += 1
                     continue
                 image = frame.to_ndarray(format="bgr24")
-                return time_s, image.astype(np.uint8, copy=False)  # PyAV types every format alike
+                # PyAV types every format alike.
+                return time_s, image.astype(np.uint8, copy=False), not frame.key_frame
         return None
 
     def _decode(self) -> Iterator[VideoFrame]:

@@ -14,8 +14,7 @@ from runtime.picture_look import LEAST_CONTRAST_GREY, STRIDE_PX
 _STEPS = 32  # that tell how far apart frames are
 _FEWEST_STEPS = 8
 _LOST_FROM = 1.5  # of the usual step
-_USUAL = 0.25  # that a step may differ from the usual one, to end what began with a long step ...
-_LONGEST_LATE = 16  # ... or so many frames after it
+_LONGEST_LATE = 16  # frames, from a long step on, within which all that are only late have come
 
 
 @dataclass(slots=True)
@@ -54,16 +53,16 @@ class FrameWatch:
         self._frozen_ns = frozen_s * 1e9
         self._size = size
         self._steps_ns: deque[int] = deque(maxlen=_STEPS)
-        self._behind: float | None = None  # usual steps, since the last long one
-        self._late = 0
+        self._behind = 0.0  # usual steps, since the last long one ...
+        self._late = 0  # ... which was so many frames ago
         self._newest_ns: int | None = None
         self._picture: NDArray[np.uint8] | None = None
         self._changed_ns = 0
 
     def opened(self) -> None:
         """The camera was opened again: its times begin anew. The picture that froze may come again."""
+        self._settle()
         self._steps_ns.clear()
-        self._behind, self._late = None, 0
         self._newest_ns = None
 
     def see(self, frame: Frame) -> Frame:
@@ -104,13 +103,16 @@ class FrameWatch:
         """A long step is a lost frame only where the next ones do not come the sooner: then it was late."""
         if len(self._steps_ns) >= _FEWEST_STEPS:
             steps = step_ns / median(self._steps_ns)
-            if self._behind is not None or steps >= _LOST_FROM:
-                self._behind = (self._behind or 0.0) + steps - 1
+            if self._late or steps >= _LOST_FROM:
+                self._behind += steps - 1
                 self._late += 1
-                if abs(steps - 1) < _USUAL or self._late == _LONGEST_LATE:
-                    self._counters.lost += max(round(self._behind), 0)
-                    self._behind, self._late = None, 0
+            if self._late == _LONGEST_LATE:
+                self._settle()
         self._steps_ns.append(step_ns)
+
+    def _settle(self) -> None:
+        self._counters.lost += max(round(self._behind), 0)
+        self._behind, self._late = 0.0, 0
 
 
 def _is_same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:

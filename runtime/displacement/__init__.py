@@ -16,7 +16,7 @@ noise; for white noise that is the Cramer-Rao bound. Video compression leaves le
 blocks of it that are wrong together; where sums over blocks show it, the errors grow
 (cluster-robust variance: Liang and Zeger, Biometrika 73, 1986). No residual can show what a codec
 takes away evenly: H.264 drops much of a motion of some hundredths of a pixel, and what is left
-reads too small.
+reads too small. Its key frames show how much (``codec.py``), which is in ``x_se_px``.
 """
 
 from runtime.displacement.displacement import Displacement as Displacement

@@ -25,10 +25,13 @@ class Displacement(NamedTuple):
     valid: bool
     reason: str | None = None
     x_noise_px: float | None = None
-    """Standard error of this one measurement, without what changes slowly or never."""
+    """Standard error of this one measurement, without what changes slowly or never, and without the codec's."""
     y_noise_px: float | None = None
     shake: Model | None = None
     """How the camera's shake was taken out. None without references, and for a reference itself."""
     shake_x_px: float | None = None
     """What was taken out; the camera's displacement at this region."""
     shake_y_px: float | None = None
+    x_codec_px: float | None = None
+    """Standard deviation of what a video codec does to it, which is in x_se_px; None where none is known."""
+    y_codec_px: float | None = None

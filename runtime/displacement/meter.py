@@ -10,6 +10,7 @@ from failure import Failure
 from runtime.config import Region
 from runtime.displacement.batch import OUT_OF_PICTURE
 from runtime.displacement.box import Box, Floats
+from runtime.displacement.codec import CodecError
 from runtime.displacement.displacement import Displacement
 from runtime.displacement.shake import ShakeCompensation
 from runtime.displacement.spline import EDGE_PX
@@ -18,6 +19,7 @@ from runtime.displacement.tracker import BEYOND, FLAT, LARGEST_SE_PX, Tracked, T
 from runtime.displacement.zero import Zero
 from runtime.frame import Frame
 
+CODED = "compressed: the codec moves it by too much; raise its bit rate, or use raw pictures"
 LEARNING = f"learning: zero is the mean of the first {LEARNED_PICTURES} usable pictures"
 
 
@@ -33,6 +35,8 @@ class DisplacementMeter:
         self._names = [region.name for region in regions]
         self._size_px: tuple[int, int] | None = None
         self._trackers: list[tuple[list[int], Tracker]] = []
+        self._codec = CodecError(len(regions))
+        self._codec_px2: Floats | None = None  # of the newest frame
         self._zero = Zero(len(regions))
         self._references = [i for i, one in enumerate(regions) if one.reference]
         self._others = [i for i, one in enumerate(regions) if not one.reference]
@@ -77,7 +81,15 @@ class DisplacementMeter:
                 every.problem[row] = problem
             every.began += [rows[row] for row in tracked.began]
             walk_px2[rows] = tracker.walk_px2
-        return every, np.square(every.noise_px) + walk_px2
+        variance_px2 = np.square(every.noise_px) + walk_px2
+        self._codec_px2 = self._codec.variance_px2(
+            every.moved_px, predicted=frame.predicted, began=every.began
+        )
+        if self._codec_px2 is not None:
+            variance_px2 += self._codec_px2
+            for row in np.flatnonzero((self._codec_px2 > LARGEST_SE_PX**2).any(axis=1)).tolist():
+                every.problem[row] = every.problem[row] or CODED
+        return every, variance_px2
 
     def _steadied(self, t_ns: int, tracked: Tracked, variance_px2: Floats) -> Floats:
         """Take the camera's shake out of all but the references.
@@ -138,10 +150,13 @@ class DisplacementMeter:
         for row in np.flatnonzero(~known.all(axis=1)).tolist():
             problems[row] = problems[row] or _missing(textured[row], known[row])
         valid = [one is not None or other is not None for one, other in zip(x, y, strict=True)]
+        x_codec, y_codec = repeat(None), repeat(None)
+        if self._codec_px2 is not None:
+            x_codec, y_codec = np.sqrt(self._codec_px2).T.tolist()
         # By position, in the order of Displacement: by name, these would be a frame's dearest lines.
         rows = zip(
             *(self._names, repeat(t_ns), x, y, x_se, y_se, valid, problems),
-            *(x_noise, y_noise, models, x_out, y_out),
+            *(x_noise, y_noise, models, x_out, y_out, x_codec, y_codec),
             strict=False,  # the time has no end
         )
         return tuple(map(Displacement._make, rows))

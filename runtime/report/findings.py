@@ -249,8 +249,9 @@ def _warnings(
     if codec is not None:
         told.append(
             f"{codec} predicts pictures from others and takes small motion away before anything can "
-            "measure it: amplitudes below about a tenth of a pixel read too small, and no standard "
-            "error shows that. Use the camera's raw or MJPEG pictures where it matters."
+            "measure it: amplitudes below about a tenth of a pixel read too small. From the second key "
+            "frame on the standard errors of displacement show that, those of velocity, frequency and "
+            "damping never. Use the camera's raw or MJPEG pictures where it matters."
         )
     told += _gaps(t_s)
     told += _length(t_s, config)

@@ -83,6 +83,26 @@ def test_elements_are_found_in_their_packages() -> None:
 
 
 @needs_gstreamer
+@pytest.mark.parametrize(
+    ("coding", "group"),
+    [
+        ("vp8enc keyframe-max-dist=5 ! vp8dec", 5),
+        (
+            "vp8enc keyframe-max-dist=5 ! decodebin",
+            5,
+        ),  # which makes its decoder when the stream begins
+        ("jpegenc ! jpegdec", 1),
+        ("identity", 1),
+    ],
+)
+def test_pictures_that_a_codec_made_from_others_are_marked(coding: str, group: int) -> None:
+    drawn = "videotestsrc num-buffers=12 pattern=ball ! video/x-raw,format=I420,width=64,height=48"
+    with open_gst(f"{drawn} ! {coding}") as source:
+        predicted = [frame.predicted for frame in source.frames()]
+    assert predicted == [number % group > 0 for number in range(12)]
+
+
+@needs_gstreamer
 def test_frames_of_odd_size_come_complete_and_unpadded() -> None:
     with open_gst(
         "videotestsrc num-buffers=100 pattern=smpte ! "

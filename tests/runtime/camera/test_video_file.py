@@ -35,6 +35,7 @@ def write(
     codec: str = "ffv1",
     pixels: str = "yuv420p",
     options: dict[str, str] | None = None,
+    stream_options: dict[str, str] | None = None,
 ) -> Path:
     """A video with frames at these times."""
     width, height = size
@@ -42,6 +43,7 @@ def write(
         stream = container.add_stream(codec, rate=25)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
+        stream.options = stream_options or {}
         # AVI has one slot for every tick, and an index entry for every slot.
         stream.codec_context.time_base = Fraction(1, 25) if path.suffix == ".avi" else MILLISECONDS
         for number, time_ms in enumerate(times_ms):
@@ -66,6 +68,17 @@ def test_a_variable_frame_rate_keeps_its_exact_times(tmp_path: Path) -> None:
     frames = read(write(tmp_path / "a.mkv", [100 + t for t in times]))
     assert times_ms(frames) == times
     assert [frame.index for frame in frames] == list(range(6))
+
+
+@pytest.mark.parametrize(("codec", "group"), [("libx264", 5), ("mjpeg", 1)])
+def test_pictures_that_a_codec_made_from_others_are_marked(
+    tmp_path: Path, codec: str, group: int
+) -> None:
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = tmp_path / "a.mkv"
+    rhythm = {"g": str(group), "sc_threshold": "0"}  # no key frame because the picture changes
+    write(path, range(0, 480, 40), codec=codec, pixels=pixels, stream_options=rhythm)
+    assert [one.predicted for one in read(path)] == [number % group > 0 for number in range(12)]
 
 
 def test_frames_are_read_only_pictures_in_blue_green_red(tmp_path: Path) -> None:

@@ -35,14 +35,23 @@ def test_changing_pictures_in_their_turn_pass_as_they_are() -> None:
 
 def test_frames_that_are_missing_are_counted_by_their_times() -> None:
     one = watch()
-    for frame in frames(*range(20), *range(22, 40), 45, 46):
+    for frame in frames(*range(20), *range(22, 60), *range(65, 85)):
         one.see(frame)
     assert counters(one).lost == 2 + 5
 
 
-def test_a_frame_that_only_comes_late_is_not_lost() -> None:
+def test_what_was_lost_just_before_the_camera_is_opened_again_is_counted() -> None:
     one = watch()
-    for frame in frames(*range(20), 21.8, 21.9, 22, *range(23, 30)):
+    for frame in frames(*range(20), 23, 24):
+        one.see(frame)
+    one.opened()
+    assert counters(one).lost == 3
+
+
+@pytest.mark.parametrize("late", [[21.8, 21.9, 22.0], [20.6, 21.6, 22.0], [21.0, 22.0, 22.1]])
+def test_frames_that_only_come_late_are_not_lost(late: list[float]) -> None:
+    one = watch()
+    for frame in frames(*range(20), *late, *range(23, 60)):
         one.see(frame)
     assert counters(one).lost == 0
 
