@@ -224,14 +224,31 @@ def main(
     rate: Annotated[int, typer.Option(min=1, help="Frames a second.")] = 60,
     every_s: Annotated[float, typer.Option(min=0.5, help="Between two looks.")] = 5.0,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path(__file__).parent,
+    again: Annotated[bool, typer.Option("--again", help="Write the page of the last run.")] = False,
 ) -> None:
     """Run the daemon, and write what was seen of it."""
+    if not again:
+        _note(size, rate, minutes, every_s, out / "endurance.csv")
+    samples = noted(out / "endurance.csv")
+    write_plot(out / "endurance.png", samples)
+    write_page(out / "ENDURANCE.md", samples, size, rate)
+
+
+def noted(table: Path) -> list[Sample]:
+    """The looks that a run wrote down."""
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    kinds = {one.name: float if one.type is float else int for one in fields(Sample)}
+    values = ({name: kinds[name](text) for name, text in row.items()} for row in rows)
+    return [Sample(**one) for one in values]  # type: ignore[arg-type]
+
+
+def _note(size: str, rate: int, minutes: float, every_s: float, out: Path) -> None:
     width, height = (int(part) for part in size.split("x"))
-    samples: list[Sample] = []
     with TemporaryDirectory() as name:
         folder = Path(name)
         with (
-            replaced(out / "endurance.csv") as scratch,
+            replaced(out) as scratch,
             scratch.open("w", newline="", encoding="utf-8") as file,
             running(folder, width, height, rate) as (camera, daemon, url),
         ):
@@ -240,8 +257,7 @@ def main(
             table.writerow(columns)
             try:
                 for one in sampled(camera, daemon, url, seconds=60 * minutes, every_s=every_s):
-                    samples.append(one)
-                    table.writerow([f"{getattr(one, name):.6g}" for name in columns])
+                    table.writerow([f"{getattr(one, name):.12g}" for name in columns])
                     file.flush()
                     print(
                         f"{one.t_s / 60:6.1f} min  {one.rss_mb:7.1f} MB  {one.files} files  "
@@ -251,8 +267,6 @@ def main(
             except Failure:
                 sys.stderr.write((folder / "daemon.log").read_text()[-4000:])
                 raise
-    write_plot(out / "endurance.png", samples)
-    write_page(out / "ENDURANCE.md", samples, f"{width}x{height}", rate)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The long run: what it notes of a real daemon, and what it says of slopes and drops."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks import endurance
-from benchmarks.endurance import Sample, running, sampled
-from benchmarks.endurance_page import marks, slope_per_hour, write_page, write_plot
+from benchmarks.endurance import Sample
+from benchmarks.endurance_page import marks, slope_per_hour
 
 
 def samples(mb_per_hour: float = 0.0, lost: int = 0) -> list[Sample]:
@@ -30,10 +31,10 @@ def samples(mb_per_hour: float = 0.0, lost: int = 0) -> list[Sample]:
 
 
 def test_a_leak_fails_and_warming_up_is_none() -> None:
-    assert [mark.holds for mark in marks(samples())] == [True] * 4
+    assert [mark.holds for mark in marks(samples())] == [True] * 5
     leaking = samples(mb_per_hour=2.0)
     assert slope_per_hour(leaking[20:], "rss_mb")[0] == pytest.approx(2.0, abs=0.01)
-    assert [mark.holds for mark in marks(leaking)] == [False, True, True, True]
+    assert [mark.holds for mark in marks(leaking)] == [False, True, True, True, True]
 
 
 def test_frames_that_were_sent_and_not_captured_are_counted() -> None:
@@ -42,14 +43,21 @@ def test_frames_that_were_sent_and_not_captured_are_counted() -> None:
     assert mark.found.startswith("40 of 432000 ")
 
 
-def test_a_real_daemon_is_watched_and_a_page_is_written(tmp_path: Path) -> None:
-    with running(tmp_path, 640, 480, 20) as (camera, daemon, url):
-        looks = list(sampled(camera, daemon, url, seconds=4.0, every_s=0.5))
-    assert daemon.returncode == 0
+def test_gaps_that_the_daemon_counts_are_a_mark_of_their_own() -> None:
+    every = samples()
+    every[-1] = replace(every[-1], lost=1)
+    assert [mark.holds for mark in marks(every)] == [True, True, True, False, True]
+
+
+def test_a_real_daemon_is_watched_and_its_page_can_be_written_again(tmp_path: Path) -> None:
+    endurance.main(minutes=0.1, size="640x480", rate=20, every_s=0.5, out=tmp_path)
+    looks = endurance.noted(tmp_path / "endurance.csv")
     assert looks[-1].captured > looks[0].captured
     assert looks[-1].sent >= looks[-1].captured
     assert looks[-1].rss_mb > 50
-    write_plot(tmp_path / "endurance.png", looks)
-    write_page(tmp_path / "ENDURANCE.md", looks, "640x480", 20)
-    assert "sent and not captured" in (tmp_path / "ENDURANCE.md").read_text()
-    assert endurance.REGIONS == 16
+    page = (tmp_path / "ENDURANCE.md").read_text()
+    assert "sent and not captured" in page
+    assert (tmp_path / "endurance.png").stat().st_size > 0
+    (tmp_path / "ENDURANCE.md").unlink()
+    endurance.main(size="640x480", rate=20, out=tmp_path, again=True)
+    assert (tmp_path / "ENDURANCE.md").read_text() == page

@@ -43,7 +43,7 @@ def write(
         stream = container.add_stream(codec, rate=25)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
-        stream.options = stream_options or {}
+        stream.options = {**(stream_options or {})}
         # AVI has one slot for every tick, and an index entry for every slot.
         stream.codec_context.time_base = Fraction(1, 25) if path.suffix == ".avi" else MILLISECONDS
         for number, time_ms in enumerate(times_ms):
