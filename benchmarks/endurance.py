@@ -224,7 +224,9 @@ def main(
     rate: Annotated[int, typer.Option(min=1, help="Frames a second.")] = 60,
     every_s: Annotated[float, typer.Option(min=0.5, help="Between two looks.")] = 5.0,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path(__file__).parent,
-    again: Annotated[bool, typer.Option("--again", help="Write the page of the last run.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Write the last run's page, of the same size and rate.")
+    ] = False,
 ) -> None:
     """Run the daemon, and write what was seen of it."""
     if not again:

@@ -28,9 +28,9 @@ MOST_REUSED = 8
 """Frames whose memory is kept for the next ones; in a jam, more are held by those who wait for them."""
 MOST_HELD = 12
 """Buffers that are held at once; beyond, frames are copied. A pool never gives memory back, so a jam must
-not make it large: 12 buffers of full HD are 75 MB."""
+not make it large: with those that wait in the appsink, at most 28 of full HD are 175 MB."""
 
-_POOLS = ("GstVideoBufferPool", "GstBufferPool")  # of memory that nothing but the process needs
+_POOLS = ("GstVideoBufferPool", "GstBufferPool")  # and not a driver's own kind
 _READ = 1  # GST_MAP_READ
 
 
@@ -81,7 +81,9 @@ class Memory:
     def may_hold(self, buffer: Any) -> bool:
         """Whether a buffer can stay away from where it comes from as long as a frame lives."""
         if buffer.pool is not self._pool:
-            self._pool, self._pool_grows = buffer.pool, _grows(buffer.pool)
+            # Memory of another kind, a device's, may not be written to.
+            grows = _grows(buffer.pool) and buffer.peek_memory(0).is_type("SystemMemory")
+            self._pool, self._pool_grows = buffer.pool, grows
         self._held = [one for one in self._held if one.alive]
         return self._pool_grows and len(self._held) < MOST_HELD
 
@@ -116,7 +118,7 @@ def bytes_of(buffer: Any, memory: Memory) -> NDArray[np.uint8]:
 
 
 def _grows(pool: Any) -> bool:
-    """Whether a pool makes as many buffers as are wanted, in memory of the process."""
+    """Whether a pool makes as many buffers as are wanted."""
     if pool is None or type(pool).__gtype__.name not in _POOLS:
         return False
     known, _, _, _, most = pool.config_get_params(pool.get_config())

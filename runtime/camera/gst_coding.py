@@ -1,9 +1,9 @@
-"""Which pictures a codec made from others: decoders do not say, but what goes into them does."""
+"""Which pictures a codec made from others, as what goes into a pipeline's decoders tells."""
 
 from collections import deque
 from typing import Any
 
-_REMEMBERED = 256  # pictures; those between a decoder and the end of the pipeline are fewer
+_REMEMBERED = 64  # key frames; those between a decoder and the end of the pipeline are fewer
 
 
 class Coding:
@@ -11,15 +11,21 @@ class Coding:
 
     def __init__(self, gst: Any, pipeline: Any) -> None:
         self._gst = gst
-        self._predicted: deque[int] = deque(maxlen=_REMEMBERED)
+        self._keys: deque[int] = deque(maxlen=_REMEMBERED)  # their presentation times
+        self._predicts = False
         pipeline.connect(
             "deep-element-added", lambda _bin, _sub_bin, element: self._listen(element)
         )
         pipeline.iterate_recurse().foreach(self._listen)
 
     def is_predicted(self, time: int) -> bool:
-        """Of the picture with this presentation time, as its buffer has it (ns)."""
-        return time in self._predicted
+        """Of the picture with this presentation time, as its buffer has it (ns).
+
+        One whose time was changed on its way (``videorate``) counts as predicted: it must not be taken
+        for a key frame.
+        """
+        # Another thread may append meanwhile, but not within this: numbers are compared under Python's lock.
+        return self._predicts and time not in self._keys
 
     def _listen(self, element: Any) -> None:
         factory = element.get_factory()
@@ -32,5 +38,7 @@ class Coding:
         """A coded picture, in the thread that decodes it."""
         buffer = info.get_buffer()
         if buffer.has_flags(self._gst.BufferFlags.DELTA_UNIT):
-            self._predicted.append(buffer.pts)
+            self._predicts = True
+        else:
+            self._keys.append(buffer.pts)
         return self._gst.PadProbeReturn.OK

@@ -22,6 +22,23 @@ from runtime.frame import Frame
 
 _log = logging.getLogger(__name__)
 
+BETWEEN_FRAMES = {
+    "h264": "H.264",
+    "hevc": "H.265",
+    "mpeg4": "MPEG-4",
+    "vp8": "VP8",
+    "vp9": "VP9",
+    "libvpx": "VP8",
+    "libvpx-vp9": "VP9",
+    "av1": "AV1",
+    "libdav1d": "AV1",
+    "mpeg2video": "MPEG-2",
+    "mpeg1video": "MPEG-1",
+    "wmv2": "WMV",
+    "theora": "Theora",
+}
+"""Decoders of codecs that predict pictures from others, and so take small motion away."""
+
 
 @dataclass(frozen=True, slots=True)
 class VideoFacts:
@@ -68,6 +85,7 @@ class VideoFile(BaseSource):
         self._corrupt = 0
         self._newest_s: Fraction | None = None
         self._container, self._stream = _open(path)
+        self._predicts = self._stream.codec_context.name in BETWEEN_FRAMES
         rate = self._stream.average_rate or self._stream.guessed_rate
         self._rate = Fraction(rate) if rate else None
         self.nominal_rate_hz = float(self._rate) if self._rate else None
@@ -142,7 +160,11 @@ class VideoFile(BaseSource):
                     continue
                 image = frame.to_ndarray(format="bgr24")
                 # PyAV types every format alike.
-                return time_s, image.astype(np.uint8, copy=False), not frame.key_frame
+                return (
+                    time_s,
+                    image.astype(np.uint8, copy=False),
+                    self._predicts and not frame.key_frame,
+                )
         return None
 
     def _decode(self) -> Iterator[VideoFrame]:

@@ -14,7 +14,8 @@ from runtime.picture_look import LEAST_CONTRAST_GREY, STRIDE_PX
 _STEPS = 32  # that tell how far apart frames are
 _FEWEST_STEPS = 8
 _LOST_FROM = 1.5  # of the usual step
-_LONGEST_LATE = 16  # frames, from a long step on, within which all that are only late have come
+_LATE = 16  # frames, from a long step on, within which all that are only late have come ...
+_LONGEST_LATE = 64  # ... where long steps follow each other, after the first
 
 
 @dataclass(slots=True)
@@ -53,15 +54,17 @@ class FrameWatch:
         self._frozen_ns = frozen_s * 1e9
         self._size = size
         self._steps_ns: deque[int] = deque(maxlen=_STEPS)
-        self._behind = 0.0  # usual steps, since the last long one ...
-        self._late = 0  # ... which was so many frames ago
+        self._behind = 0.0  # usual steps, since ...
+        self._since_first = self._since_last = (
+            0  # ... the first long one; frames, and since the last
+        )
         self._newest_ns: int | None = None
         self._picture: NDArray[np.uint8] | None = None
         self._changed_ns = 0
 
     def opened(self) -> None:
         """The camera was opened again: its times begin anew. The picture that froze may come again."""
-        self._settle()
+        self.settle()
         self._steps_ns.clear()
         self._newest_ns = None
 
@@ -103,16 +106,20 @@ class FrameWatch:
         """A long step is a lost frame only where the next ones do not come the sooner: then it was late."""
         if len(self._steps_ns) >= _FEWEST_STEPS:
             steps = step_ns / median(self._steps_ns)
-            if self._late or steps >= _LOST_FROM:
+            if steps >= _LOST_FROM:
+                self._since_last = 0
+            if self._since_first or steps >= _LOST_FROM:
                 self._behind += steps - 1
-                self._late += 1
-            if self._late == _LONGEST_LATE:
-                self._settle()
+                self._since_first += 1
+                self._since_last += 1
+            if self._since_last == _LATE or self._since_first == _LONGEST_LATE:
+                self.settle()
         self._steps_ns.append(step_ns)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Count what is missing by now, though some of it may only be late."""
         self._counters.lost += max(round(self._behind), 0)
-        self._behind, self._late = 0.0, 0
+        self._behind, self._since_first, self._since_last = 0.0, 0, 0
 
 
 def _is_same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:

@@ -16,7 +16,10 @@ import numpy as np
 
 from runtime.displacement.box import Floats
 
-_MOST_JUMPS, _MOST_STEPS = 64, 4096  # that the means go back over: bit rate and light change
+_MOST_JUMPS = 16  # that the means go back over: motion, bit rate and light change
+_LONGEST_STEP = (
+    1.5  # times the last: after it, frames are missing, and what moved meanwhile is no jump
+)
 
 
 class CodecError:
@@ -24,39 +27,47 @@ class CodecError:
 
     def __init__(self, regions: int) -> None:
         self._before_px = np.full((2, regions, 2), np.nan)  # in the last frame, and the one before
-        self._jumps_px2, self._steps_px2 = np.zeros((2, 2, regions, 2))  # of both differences
-        self._jumps, self._steps = np.zeros((2, regions, 2))
+        # Squares of both differences: sums since the key frame, and means over key frames.
+        self._sums_px2, self._steps_px2, self._jumps_px2 = np.zeros((3, 2, regions, 2))
+        self._steps, self._jumps = np.zeros((2, regions, 2))
         self._predicts = self._drew_anew = False
+        self._newest_ns, self._step_ns = 0, 0
 
     def variance_px2(
-        self, moved_px: Floats, *, predicted: bool, began: Sequence[int] = ()
+        self, t_ns: int, moved_px: Floats, *, predicted: bool, began: Sequence[int] = ()
     ) -> Floats | None:
-        """Of the codec's error, by what is known so far; None where no picture was ``predicted`` yet.
+        """Of the codec's error, by what is known so far: NaN where nothing is, as before two key frames.
 
         To be called with each frame's places, NaN where missing; places of regions that ``began`` with it
-        are counted from somewhere else than before. 0 before the first key frame.
+        are counted from somewhere else than before. None where no picture was ``predicted`` yet.
         """
+        step_ns, self._newest_ns = t_ns - self._newest_ns, t_ns
+        goes_on = 0 < step_ns <= _LONGEST_STEP * self._step_ns
+        self._step_ns = step_ns
         self._predicts |= predicted
         if not self._predicts:
             return None
-        self._before_px[:, list(began)] = np.nan
+        self._before_px[:, list(began) if goes_on else slice(None)] = np.nan
         last_px, older_px = self._before_px
         squares = np.square(np.stack([moved_px - last_px, moved_px - 2 * last_px + older_px]))
         known = np.isfinite(squares).all(axis=0)
         if not predicted:
-            _average(self._jumps_px2, self._jumps, squares, known, _MOST_JUMPS)
+            self._jump(squares, known & (self._steps > 0))
         elif not self._drew_anew:  # a jump is in the second difference after it, too
-            _average(self._steps_px2, self._steps, squares, known, _MOST_STEPS)
+            self._sums_px2 += np.where(known, squares, 0.0)
+            self._steps += known
         self._before_px = np.stack([moved_px, last_px])
         self._drew_anew = not predicted
-        excess = np.maximum(self._jumps_px2 - self._steps_px2, 0.0).min(axis=0)
-        # Few jumps tell their variance badly: as Student's distribution is wider than the normal one.
-        excess *= 1 + 1 / np.maximum(self._jumps, 1)
-        return np.where((self._jumps > 0) & (self._steps > 0), excess / 2, 0.0)
+        excess_px2 = np.maximum(self._jumps_px2 - self._steps_px2, 0.0).min(axis=0)
+        # The variance of few jumps is more often too small than too large.
+        excess_px2 *= 1 + 1 / np.maximum(self._jumps, 1)
+        return np.where(self._jumps > 0, excess_px2 / 2, np.nan)
 
-
-def _average(means: Floats, counts: Floats, values: Floats, known: Floats, most: int) -> None:
-    """Take values, (2, regions, 2), into means over about the last ``most`` of them, in place."""
-    counts += known
-    weights = known / np.clip(counts, 1, most)
-    means += weights * np.where(known, values - means, 0.0)
+    def _jump(self, squares: Floats, known: Floats) -> None:
+        """Take a jump, and the mean of the steps before it: of the same motion, with the same weight."""
+        self._jumps += known
+        weight = known / np.clip(self._jumps, 1, _MOST_JUMPS)
+        steps_px2 = self._sums_px2 / np.maximum(self._steps, 1)
+        self._jumps_px2 += weight * np.where(known, squares - self._jumps_px2, 0.0)
+        self._steps_px2 += weight * np.where(known, steps_px2 - self._steps_px2, 0.0)
+        self._sums_px2[:], self._steps[:] = 0.0, 0.0

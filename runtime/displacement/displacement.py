@@ -33,5 +33,5 @@ class Displacement(NamedTuple):
     """What was taken out; the camera's displacement at this region."""
     shake_y_px: float | None = None
     x_codec_px: float | None = None
-    """Standard deviation of what a video codec does to it, which is in x_se_px; None where none is known."""
+    """Standard deviation of what a video codec does to it, which is in x_se_px; None where not known."""
     y_codec_px: float | None = None

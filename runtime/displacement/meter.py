@@ -1,6 +1,6 @@
 """All regions of one camera, measured on every frame."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 
 import numpy as np
@@ -19,7 +19,6 @@ from runtime.displacement.tracker import BEYOND, FLAT, LARGEST_SE_PX, Tracked, T
 from runtime.displacement.zero import Zero
 from runtime.frame import Frame
 
-CODED = "compressed: the codec moves it by too much; raise its bit rate, or use raw pictures"
 LEARNING = f"learning: zero is the mean of the first {LEARNED_PICTURES} usable pictures"
 
 
@@ -36,7 +35,6 @@ class DisplacementMeter:
         self._size_px: tuple[int, int] | None = None
         self._trackers: list[tuple[list[int], Tracker]] = []
         self._codec = CodecError(len(regions))
-        self._codec_px2: Floats | None = None  # of the newest frame
         self._zero = Zero(len(regions))
         self._references = [i for i, one in enumerate(regions) if one.reference]
         self._others = [i for i, one in enumerate(regions) if not one.reference]
@@ -65,9 +63,13 @@ class DisplacementMeter:
             )
         tracked, variance_px2 = self._tracked(frame)
         self._zero.restart(tracked.began)
-        shake = self._steadied(frame.t_capture_ns, tracked, variance_px2)
+        t_ns = frame.t_capture_ns
+        codec_px2 = self._codec.variance_px2(
+            t_ns, tracked.moved_px, predicted=frame.predicted, began=tracked.began
+        )
+        shake = self._steadied(t_ns, tracked, variance_px2)
         self._zero.learn(tracked.moved_px, tracked.noise_px)
-        return self._published(frame.t_capture_ns, tracked, variance_px2, shake)
+        return self._published(t_ns, tracked, variance_px2, shake, codec_px2)
 
     def _tracked(self, frame: Frame) -> tuple[Tracked, Floats]:
         """Every region from its first picture, and the variance of that; (regions, 2)."""
@@ -81,15 +83,7 @@ class DisplacementMeter:
                 every.problem[row] = problem
             every.began += [rows[row] for row in tracked.began]
             walk_px2[rows] = tracker.walk_px2
-        variance_px2 = np.square(every.noise_px) + walk_px2
-        self._codec_px2 = self._codec.variance_px2(
-            every.moved_px, predicted=frame.predicted, began=every.began
-        )
-        if self._codec_px2 is not None:
-            variance_px2 += self._codec_px2
-            for row in np.flatnonzero((self._codec_px2 > LARGEST_SE_PX**2).any(axis=1)).tolist():
-                every.problem[row] = every.problem[row] or CODED
-        return every, variance_px2
+        return every, np.square(every.noise_px) + walk_px2
 
     def _steadied(self, t_ns: int, tracked: Tracked, variance_px2: Floats) -> Floats:
         """Take the camera's shake out of all but the references.
@@ -129,7 +123,12 @@ class DisplacementMeter:
         return shake_px
 
     def _published(
-        self, t_ns: int, tracked: Tracked, variance_px2: Floats, shake_px: Floats
+        self,
+        t_ns: int,
+        tracked: Tracked,
+        variance_px2: Floats,
+        shake_px: Floats,
+        codec_px2: Floats | None,
     ) -> tuple[Displacement, ...]:
         se_px = np.sqrt(variance_px2 + self._zero.variance_px2)
         textured = se_px <= LARGEST_SE_PX  # False where not measured
@@ -137,10 +136,7 @@ class DisplacementMeter:
         steadied = known & np.isfinite(shake_px)
         values = np.hstack([tracked.moved_px - self._zero.px, se_px, tracked.noise_px, shake_px])
         told = np.hstack([known, known, known, steadied])
-        boxed = values.astype(object)
-        boxed[~told] = None
-        columns: list[list[float | None]] = boxed.T.tolist()
-        x, y, x_se, y_se, x_noise, y_noise, x_out, y_out = columns
+        x, y, x_se, y_se, x_noise, y_noise, x_out, y_out = _told(values, told)
         model = None if self._compensation is None else self._compensation.model
         models = [
             None if one is None and other is None else model
@@ -150,9 +146,13 @@ class DisplacementMeter:
         for row in np.flatnonzero(~known.all(axis=1)).tolist():
             problems[row] = problems[row] or _missing(textured[row], known[row])
         valid = [one is not None or other is not None for one, other in zip(x, y, strict=True)]
-        x_codec, y_codec = repeat(None), repeat(None)
-        if self._codec_px2 is not None:
-            x_codec, y_codec = np.sqrt(self._codec_px2).T.tolist()
+        x_codec: Iterable[float | None] = repeat(None)
+        y_codec: Iterable[float | None] = repeat(None)
+        if codec_px2 is not None:
+            # Only here: what a codec does must not refuse a region, nor hold an alert back.
+            se_px = np.sqrt(np.square(se_px) + np.nan_to_num(codec_px2))
+            x_se, y_se = _told(se_px, known)
+            x_codec, y_codec = _told(np.sqrt(codec_px2), known & np.isfinite(codec_px2))
         # By position, in the order of Displacement: by name, these would be a frame's dearest lines.
         rows = zip(
             *(self._names, repeat(t_ns), x, y, x_se, y_se, valid, problems),
@@ -160,6 +160,14 @@ class DisplacementMeter:
             strict=False,  # the time has no end
         )
         return tuple(map(Displacement._make, rows))
+
+
+def _told(values: Floats, told: NDArray[np.bool_]) -> list[list[float | None]]:
+    """Every column of values (regions, n), with None where it is not told."""
+    boxed = values.astype(object)
+    boxed[~told] = None
+    columns: list[list[float | None]] = boxed.T.tolist()
+    return columns
 
 
 def _missing(textured: NDArray[np.bool_], known: NDArray[np.bool_]) -> str:

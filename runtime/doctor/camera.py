@@ -134,6 +134,7 @@ def _watch(config: Config, found: CameraFindings, seconds: float) -> None:
         if source.size is not None:
             found.width_px, found.height_px = source.size
         found.not_advancing = source.dropped
+    watch.settle()
     found.frames, found.lost, found.repeated = len(times_ns), counters.lost, counters.repeated
     if len(times_ns) < 3:
         raise Failure(f"{found.source}: only {len(times_ns)} frames came; look for longer")

@@ -8,6 +8,7 @@ import numpy as np
 
 from calibration.scale import Axis
 from failure import Failure
+from runtime.camera.video_file import BETWEEN_FRAMES
 from runtime.config import Config
 from runtime.config.alerts import notices
 from runtime.messages import Telemetry
@@ -23,23 +24,6 @@ from runtime.vibration.tones import Tone, distinct, shared_frequencies, tones_of
 BURST = 1.25
 ALIKE = 0.3
 MOST_TONES, MOST_SHAPES, MOST_GAPS = 5, 3, 5
-
-BETWEEN_FRAMES = {
-    "h264": "H.264",
-    "hevc": "H.265",
-    "mpeg4": "MPEG-4",
-    "vp8": "VP8",
-    "vp9": "VP9",
-    "libvpx": "VP8",
-    "libvpx-vp9": "VP9",
-    "av1": "AV1",
-    "libdav1d": "AV1",
-    "mpeg2video": "MPEG-2",
-    "mpeg1video": "MPEG-1",
-    "wmv2": "WMV",
-    "theora": "Theora",
-}
-"""Decoders of codecs that predict pictures from others, and so take small motion away."""
 
 LEVELS = (
     ("displacement_rms", "RMS displacement", ""),

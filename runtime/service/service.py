@@ -66,14 +66,15 @@ class Service:
                     continue
                 self._use(daemon, config)
                 # What is there now stays. To look for garbage among it would hold all threads for as long
-                # as four frames take, again and again.
+                # as some frames take, again and again.
+                gc.collect()
                 gc.freeze()
                 daemon.run()
+            gc.unfreeze()
             self._daemon = None
             if self._next is None:
                 return
             del daemon
-            gc.unfreeze()
             gc.collect()  # its engine's memory and its sockets are not to wait for the next one's
             config, self._next = self._next, None
 

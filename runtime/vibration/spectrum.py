@@ -130,7 +130,7 @@ class Periodogram:
 
     def power(self, moved_px: Floats) -> Floats:
         """Squared single-sided amplitudes at ``frequency_hz``, which is about PADDING times too fine."""
-        # Straight lines are good enough to see a peak by, and this is done for every tone.
+        # Straight lines are good enough to see a peak by, and this is done again and again.
         even_px = np.interp(self._even_s, self._time_s, moved_px)
         # numpy's transform of one short record takes two thirds of scipy's time.
         transform = np.fft.rfft((even_px - line_of(even_px)) * self._window, n=self._length)

@@ -1,4 +1,4 @@
-"""How often a full frame is copied on its way: once from the camera's buffer, and then only where it must."""
+"""How often a full frame is copied on its way: only where it must."""
 
 import ctypes
 import gc
@@ -133,10 +133,10 @@ def owner(image: NDArray[np.uint8]) -> Any:
     return base
 
 
-def drawn(number_of_pictures: int, extra: str = "") -> GStreamerSource:
+def drawn(number_of_pictures: int) -> GStreamerSource:
     """Pictures that a converter makes, as from every camera that does not send BGR itself."""
     caps = f"video/x-raw,format=NV12,width={WIDE},height={HIGH}"
-    source = f"gst: videotestsrc num-buffers={number_of_pictures} pattern=ball ! {caps}{extra}"
+    source = f"gst: videotestsrc num-buffers={number_of_pictures} pattern=ball ! {caps}"
     return GStreamerSource(Camera(source=source, real_time=False))
 
 

@@ -103,6 +103,15 @@ def test_pictures_that_a_codec_made_from_others_are_marked(coding: str, group: i
 
 
 @needs_gstreamer
+def test_a_picture_whose_time_was_changed_is_not_taken_for_a_key_frame() -> None:
+    drawn = "videotestsrc num-buffers=12 pattern=ball ! video/x-raw,format=I420,width=64,height=48"
+    moved = "videorate ! video/x-raw,framerate=25/1"
+    with open_gst(f"{drawn} ! vp8enc keyframe-max-dist=5 ! vp8dec ! {moved}") as source:
+        predicted = [frame.predicted for frame in source.frames()]
+    assert sum(not one for one in predicted) <= 3
+
+
+@needs_gstreamer
 def test_frames_of_odd_size_come_complete_and_unpadded() -> None:
     with open_gst(
         "videotestsrc num-buffers=100 pattern=smpte ! "

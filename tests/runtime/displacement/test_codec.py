@@ -31,7 +31,7 @@ def told_px(
     """What is known after each frame of one region, as standard deviations."""
     codec = codec or CodecError(1)
     variances = [
-        codec.variance_px2(one[None], predicted=coded and number % GROUP > 0)
+        codec.variance_px2(number, one[None], predicted=coded and number % GROUP > 0)
         for number, one in enumerate(moved_px)
     ]
     return [None if one is None else np.sqrt(one[0]) for one in variances]
@@ -56,21 +56,37 @@ def test_nothing_is_told_of_pictures_that_no_codec_predicted() -> None:
 def test_before_the_second_key_frame_nothing_is_known() -> None:
     known = told_px(moved(2, codec_px=CODEC_PX))
     assert known[0] is None
-    assert all(one is not None and (one == 0).all() for one in known[1:GROUP])
+    assert all(one is not None and np.isnan(one).all() for one in known[1:GROUP])
     second = known[GROUP]
     assert second is not None
     assert (second > 0).all()
 
 
-def test_missing_places_and_a_region_that_begins_again_are_no_jumps() -> None:
+def test_motion_that_begins_or_ends_is_no_error_of_the_codec() -> None:
+    codec = CodecError(1)
+    calm_px, loud_px = (moved(20, codec_px=0.0, motion_px=motion_px) for motion_px in (0.0, 3.0))
+    half = GROUP // 2  # it begins and ends between key frames
+    for number, one in enumerate(np.concatenate([calm_px[half:], loud_px, calm_px])):
+        variance_px2 = codec.variance_px2(number, one[None], predicted=number % GROUP > 0)
+        if number > GROUP:
+            assert variance_px2 is not None
+            assert (variance_px2 < 0.1**2).all(), number
+
+
+def test_missing_places_and_what_begins_again_are_no_jumps() -> None:
     codec = CodecError(1)
     calm_px = moved(4, codec_px=0.0, motion_px=0.0)
     told_px(calm_px, codec)
     missing_px = np.full((1, 2), np.nan)
-    codec.variance_px2(missing_px, predicted=False)
-    codec.variance_px2(calm_px[:1] + 5, predicted=True, began=[0])
-    codec.variance_px2(calm_px[:1] - 5, predicted=False, began=[0])
-    variance_px2 = codec.variance_px2(calm_px[1:2] - 5, predicted=True)
+    last = len(calm_px)
+    codec.variance_px2(last, missing_px, predicted=False)
+    codec.variance_px2(last + 1, calm_px[:1] + 5, predicted=True, began=[0])
+    codec.variance_px2(last + 2, calm_px[:1] - 5, predicted=False, began=[0])
+    codec.variance_px2(last + 3, calm_px[1:2] - 5, predicted=True)
+    codec.variance_px2(last + 4, calm_px[2:3] - 5, predicted=True)
+    codec.variance_px2(last + 9, calm_px[2:3] + 5, predicted=False)  # after an outage
+    codec.variance_px2(last + 10, calm_px[2:3] + 5, predicted=True)
+    variance_px2 = codec.variance_px2(0, calm_px[2:3], predicted=False)  # the file starts over
     assert variance_px2 is not None
     assert np.isfinite(variance_px2).all()
     assert (variance_px2 < (2 * NOISE_PX) ** 2).all()
@@ -118,13 +134,14 @@ def test_noise_by_which_alerts_are_judged_leaves_the_codec_out(coded: list[Frame
     assert told.x_se_px > told.x_codec_px > 0
 
 
-def test_a_codec_that_moves_it_by_too_much_is_the_reason(
+def test_however_much_a_codec_moves_it_nothing_is_refused(
     coded: list[Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    much_px2 = np.array([[(2 * LARGEST_SE_PX) ** 2, 0.0]])
+    much_px2 = np.array([[(2 * LARGEST_SE_PX) ** 2, np.nan]])
     monkeypatch.setattr(CodecError, "variance_px2", lambda *_, **__: much_px2)
     last = list(measured(coded[:60]))[-1]
-    assert (last.x_px, last.x_se_px) == (None, None)
-    assert last.y_px is not None
-    assert last.reason is not None
-    assert last.reason.startswith("compressed:")
+    assert last.x_se_px is not None
+    assert last.x_se_px > 2 * LARGEST_SE_PX
+    assert last.y_se_px is not None
+    assert last.y_se_px < LARGEST_SE_PX
+    assert (last.reason, last.y_codec_px) == (None, None)
