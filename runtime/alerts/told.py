@@ -8,8 +8,6 @@ from runtime.alerts.condition import AlertStep
 from runtime.measurement import message_of
 from runtime.messages import AlertMessage, Telemetry
 
-KEPT_REPORTS = 600
-"""Reports of each region that are kept: ten minutes of one a second."""
 KEPT_ENDED = 50
 """Ended alerts that are kept."""
 
@@ -22,7 +20,7 @@ class Told:
         self._open: dict[str, AlertMessage] = {}
         self._ended: deque[AlertMessage] = deque(maxlen=KEPT_ENDED)
         self._problems: tuple[str, ...] = ()
-        self._reports: dict[str, deque[Telemetry]] = {}
+        self._reports: dict[str, Telemetry] = {}
 
     def alert(self, message: AlertMessage) -> None:
         """A step in the life of an alert."""
@@ -35,8 +33,7 @@ class Told:
 
     def telemetry(self, message: Telemetry) -> None:
         with self._lock:
-            reports = self._reports.setdefault(message.region, deque(maxlen=KEPT_REPORTS))
-            reports.append(message)
+            self._reports[message.region] = message
 
     def judged(self, problems: tuple[str, ...], steps: Sequence[AlertStep]) -> None:
         """What is wrong with the camera, and the alerts that are open: some since an earlier process."""
@@ -64,10 +61,4 @@ class Told:
     def newest(self) -> tuple[Telemetry, ...]:
         """The newest report of each region."""
         with self._lock:
-            return tuple(reports[-1] for reports in self._reports.values())
-
-    def reports(self, region: str, after_t_s: float = float("-inf")) -> tuple[Telemetry, ...]:
-        """A region's reports later than a capture time (s), oldest first, at most KEPT_REPORTS."""
-        with self._lock:
-            kept = tuple(self._reports.get(region, ()))
-        return tuple(one for one in kept if one.t_s > after_t_s)
+            return tuple(self._reports.values())
