@@ -108,6 +108,7 @@ def _sums(grey: Pixels, planes: Pixels, sums: Pixels) -> None:
 def _results(names: list[str], t_ns: int, numbers: list[float]) -> tuple[Displacement, ...]:
     """As the meter makes them."""
     nothing = repeat(None)
-    columns = (names, repeat(t_ns), *[numbers] * 4, repeat(True), nothing)
-    rows = zip(*columns, numbers, numbers, nothing, nothing, nothing, strict=False)
+    columns = (names, repeat(t_ns), *[numbers] * 4, repeat(True), nothing, numbers, numbers)
+    rest = len(Displacement._fields) - len(columns)
+    rows = zip(*columns, *[nothing] * rest, strict=False)
     return tuple(map(Displacement._make, rows))

@@ -138,3 +138,15 @@ def test_marks_hold_or_fail_by_what_was_found(
 
 def test_rms() -> None:
     assert rms([3.0, 4.0]) == pytest.approx(np.sqrt(12.5))
+
+
+def test_the_results_of_the_floor_are_displacements() -> None:
+    one, other = floor._results(["deck", "pier"], 7, [0.1, 0.2])
+    assert (one.region, one.t_capture_ns, one.x_px, one.valid, one.reason) == (
+        "deck",
+        7,
+        0.1,
+        True,
+        None,
+    )
+    assert (other.y_noise_px, other.x_codec_px) == (0.2, None)
