@@ -64,8 +64,10 @@ class DisplacementMeter:
         tracked, variance_px2 = self._tracked(frame)
         self._zero.restart(tracked.began)
         t_ns = frame.t_capture_ns
+        # While the template is learned, it is another one with each picture, and noisier.
+        steady_px = np.where(self._zero.is_learned, tracked.moved_px, np.nan)
         codec_px2 = self._codec.variance_px2(
-            t_ns, tracked.moved_px, predicted=frame.predicted, began=tracked.began
+            t_ns, steady_px, predicted=frame.predicted, began=tracked.began
         )
         shake = self._steadied(t_ns, tracked, variance_px2)
         self._zero.learn(tracked.moved_px, tracked.noise_px)
