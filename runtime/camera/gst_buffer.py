@@ -82,13 +82,13 @@ class Memory:
         """Whether a buffer can stay away from where it comes from as long as a frame lives."""
         if buffer.pool is not self._pool:
             # Memory of another kind, a device's, may not be written to.
-            grows = _grows(buffer.pool) and buffer.peek_memory(0).is_type("SystemMemory")
-            self._pool, self._pool_grows = buffer.pool, grows
+            of_system = buffer.n_memory() == 1 and buffer.peek_memory(0).is_type("SystemMemory")
+            self._pool, self._pool_grows = buffer.pool, of_system and _grows(buffer.pool)
         self._held = [one for one in self._held if one.alive]
         return self._pool_grows and len(self._held) < MOST_HELD
 
     def hold(self, buffer: Any, address: int) -> NDArray[np.uint8] | None:
-        """The buffer's own bytes, which goes back once no view of them is left; None where it has none."""
+        """The buffer's own bytes; it goes back once no view of them is left. None where they cannot be had."""
         library, info = _library(), _MapInfo()
         assert library is not None, "it told the address"
         if not library.gst_buffer_map(address, ctypes.byref(info), _READ):

@@ -54,9 +54,9 @@ class FrameWatch:
         self._frozen_ns = frozen_s * 1e9
         self._size = size
         self._steps_ns: deque[int] = deque(maxlen=_STEPS)
-        self._behind = 0.0  # usual steps, since ...
+        self._behind = 0.0  # usual steps, since the first long step of some
         self._since_first = self._since_last = (
-            0  # ... the first long one; frames, and since the last
+            0  # frames since that step, and since the last of them
         )
         self._newest_ns: int | None = None
         self._picture: NDArray[np.uint8] | None = None

@@ -17,9 +17,7 @@ import numpy as np
 from runtime.displacement.box import Floats
 
 _MOST_JUMPS = 16  # that the means go back over: motion, bit rate and light change
-_LONGEST_STEP = (
-    1.5  # times the last: after it, frames are missing, and what moved meanwhile is no jump
-)
+_LONGEST_STEP = 1.5  # times the last: after a longer one, what moved meanwhile is no jump
 
 
 class CodecError:
