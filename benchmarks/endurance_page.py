@@ -90,7 +90,7 @@ def marks(samples: Sequence["Sample"]) -> list[Mark]:
         Mark(
             "frames that the daemon says were lost, by gaps in their times",
             "none",
-            f"{gaps}",
+            f"{gaps}; {_lost_beside_late(samples)} of them where the camera's process, too, was late",
             gaps == 0,
         ),
         Mark(
@@ -100,6 +100,13 @@ def marks(samples: Sequence["Sample"]) -> list[Mark]:
             dropped == 0,
         ),
     ]
+
+
+def _lost_beside_late(samples: Sequence["Sample"]) -> int:
+    """Frames that the daemon missed at a look, or next to one, at which some had been sent late."""
+    lost, late = (np.diff(column(samples, name)) for name in ("lost", "sent_late"))
+    beside = np.convolve(late > 0, [1, 1, 1], "same") > 0
+    return int(lost[beside].sum())
 
 
 def write_page(path: Path, samples: Sequence["Sample"], size: str, rate: int) -> None:

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -128,9 +128,9 @@ class Measurement:
         self._judged_ns: int | None = None
         self._reported_ns: int | None = None
 
-    def learn(self, frame: Frame) -> None:
-        """Let templates and zeros learn from a frame; for a file, whose frames come again after that."""
-        self._meter.measure(frame)
+    def learn(self, frames: Iterable[Frame]) -> None:
+        """Take templates and zeros from a file's first frames, which come again after that."""
+        self._meter.learn(frames)
 
     def process(self, frame: Frame) -> Measured:
         """Measure one frame."""

@@ -11,11 +11,11 @@ from runtime.camera.problem import Frozen, Resized
 from runtime.frame import Frame
 from runtime.picture_look import LEAST_CONTRAST_GREY, STRIDE_PX
 
-_STEPS = 32  # that tell how far apart frames are
-_FEWEST_STEPS = 8
-_LOST_FROM = 1.5  # of the usual step
-_LATE = 16  # frames, from a long step on, within which all that are only late have come ...
-_LONGEST_LATE = 64  # ... where long steps follow each other, after the first
+_STEPS = 32  # whose median is the usual step
+_FIRST = 64  # frames of a source, in which what had waited for its reader comes at once
+_LOST_FROM, _CATCHES_UP = 1.5, 0.5  # of the usual step: longer, shorter
+_QUIET = 16  # usual steps in a row, after which all that are only late have come ...
+_LONGEST_LATE = 64  # ... or so many of any kind, after the first long one
 
 
 @dataclass(slots=True)
@@ -54,10 +54,10 @@ class FrameWatch:
         self._frozen_ns = frozen_s * 1e9
         self._size = size
         self._steps_ns: deque[int] = deque(maxlen=_STEPS)
-        self._behind = 0.0  # usual steps, since the first long step of some
-        self._since_first = self._since_last = (
-            0  # frames since that step, and since the last of them
-        )
+        self._left_of_first = _FIRST
+        self._usual_ns = 0.0  # before the first long step of some
+        self._behind = 0.0  # usual steps, since that one
+        self._since_first = self._quiet = 0  # frames since that one, and since the last unusual one
         self._newest_ns: int | None = None
         self._picture: NDArray[np.uint8] | None = None
         self._changed_ns = 0
@@ -66,6 +66,7 @@ class FrameWatch:
         """The camera was opened again: its times begin anew. The picture that froze may come again."""
         self.settle()
         self._steps_ns.clear()
+        self._left_of_first = _FIRST
         self._newest_ns = None
 
     def see(self, frame: Frame) -> Frame:
@@ -104,22 +105,28 @@ class FrameWatch:
 
     def _count_lost(self, step_ns: int) -> None:
         """A long step is a lost frame only where the next ones do not come the sooner: then it was late."""
-        if len(self._steps_ns) >= _FEWEST_STEPS:
-            steps = step_ns / median(self._steps_ns)
-            if steps >= _LOST_FROM:
-                self._since_last = 0
-            if self._since_first or steps >= _LOST_FROM:
-                self._behind += steps - 1
-                self._since_first += 1
-                self._since_last += 1
-            if self._since_last == _LATE or self._since_first == _LONGEST_LATE:
-                self.settle()
         self._steps_ns.append(step_ns)
+        if self._left_of_first:
+            self._left_of_first -= 1
+            return
+        # While frames catch up, the latest steps say little; when the rate has sunk, they say all.
+        usual_ns = max(median(self._steps_ns), self._usual_ns)
+        steps = step_ns / usual_ns
+        if not self._since_first:
+            if steps < _LOST_FROM:
+                return
+            self._usual_ns = usual_ns
+        self._behind += steps - 1
+        self._since_first += 1
+        self._quiet = self._quiet + 1 if _CATCHES_UP < steps < _LOST_FROM else 0
+        if self._quiet == _QUIET or self._since_first == _LONGEST_LATE:
+            self.settle()
 
     def settle(self) -> None:
         """Count what is missing by now, though some of it may only be late."""
         self._counters.lost += max(round(self._behind), 0)
-        self._behind, self._since_first, self._since_last = 0.0, 0, 0
+        self._usual_ns, self._behind = 0.0, 0.0
+        self._since_first = self._quiet = 0
 
 
 def _is_same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:

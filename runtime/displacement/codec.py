@@ -28,7 +28,9 @@ class CodecError:
         # Squares of both differences: sums since the key frame, and means over key frames.
         self._sums_px2, self._steps_px2, self._jumps_px2 = np.zeros((3, 2, regions, 2))
         self._steps, self._jumps = np.zeros((2, regions, 2))
-        self._predicts = self._drew_anew = False
+        self.is_coded = False
+        """Whether any picture so far was made from others."""
+        self._drew_anew = False
         self._newest_ns, self._step_ns = 0, 0
 
     def variance_px2(
@@ -42,8 +44,8 @@ class CodecError:
         step_ns, self._newest_ns = t_ns - self._newest_ns, t_ns
         goes_on = 0 < step_ns <= _LONGEST_STEP * self._step_ns
         self._step_ns = step_ns
-        self._predicts |= predicted
-        if not self._predicts:
+        self.is_coded |= predicted
+        if not self.is_coded:
             return None
         self._before_px[:, list(began) if goes_on else slice(None)] = np.nan
         last_px, older_px = self._before_px

@@ -14,12 +14,15 @@ from runtime.displacement.codec import CodecError
 from runtime.displacement.displacement import Displacement
 from runtime.displacement.shake import ShakeCompensation
 from runtime.displacement.spline import EDGE_PX
-from runtime.displacement.template_keeper import LEARNED_PICTURES, boxes_of
+from runtime.displacement.template_keeper import CODED_NS, LEARNED_PICTURES, boxes_of
 from runtime.displacement.tracker import BEYOND, FLAT, LARGEST_SE_PX, Tracked, Tracker
 from runtime.displacement.zero import Zero
 from runtime.frame import Frame
 
-LEARNING = f"learning: zero is the mean of the first {LEARNED_PICTURES} usable pictures"
+LEARNING = (
+    f"learning: zero is the mean of the first {LEARNED_PICTURES} usable pictures, "
+    f"of coded video of the first {CODED_NS / 1e9:g} s"
+)
 
 
 class DisplacementMeter:
@@ -49,6 +52,14 @@ class DisplacementMeter:
                 centres_px[self._others],
             )
 
+    def learn(self, frames: Iterable[Frame]) -> None:
+        """Take templates and zeros from a file's first frames, which come again after that."""
+        for number, frame in enumerate(frames, 1):
+            self.measure(frame)
+            had_time = number >= LEARNED_PICTURES and frame.t_capture_ns >= CODED_NS
+            if had_time or self._zero.is_learned.all():
+                return
+
     def measure(self, frame: Frame) -> tuple[Displacement, ...]:
         """The displacement of each region, in the order in which they were configured."""
         height_px, width_px = frame.image.shape[:2]
@@ -64,13 +75,13 @@ class DisplacementMeter:
         tracked, variance_px2 = self._tracked(frame)
         self._zero.restart(tracked.began)
         t_ns = frame.t_capture_ns
-        # While the template is learned, it is another one with each picture, and noisier.
+        # While the template is learned, it is noisier, and then another one.
         steady_px = np.where(self._zero.is_learned, tracked.moved_px, np.nan)
         codec_px2 = self._codec.variance_px2(
             t_ns, steady_px, predicted=frame.predicted, began=tracked.began
         )
         shake = self._steadied(t_ns, tracked, variance_px2)
-        self._zero.learn(tracked.moved_px, tracked.noise_px)
+        self._zero.learn(tracked.moved_px, tracked.noise_px, tracked.learned)
         return self._published(t_ns, tracked, variance_px2, shake, codec_px2)
 
     def _tracked(self, frame: Frame) -> tuple[Tracked, Floats]:
@@ -79,11 +90,12 @@ class DisplacementMeter:
         every = Tracked.nothing([None] * count)
         walk_px2 = np.zeros((count, 2))
         for rows, tracker in self._trackers:
-            tracked = tracker.measure(frame.image, frame.t_capture_ns)
+            tracked = tracker.measure(frame.image, frame.t_capture_ns, coded=self._codec.is_coded)
             every.moved_px[rows], every.noise_px[rows] = tracked.moved_px, tracked.noise_px
             for row, problem in zip(rows, tracked.problem, strict=True):
                 every.problem[row] = problem
             every.began += [rows[row] for row in tracked.began]
+            every.learned[rows] = tracked.learned
             walk_px2[rows] = tracker.walk_px2
         return every, np.square(every.noise_px) + walk_px2
 

@@ -1,7 +1,8 @@
 """One region's template: begun with a picture, learned from the first ones, following slow change.
 
 One noisy picture is a poor template, so it is replaced by the average of the first
-``LEARNED_PICTURES`` usable ones, each moved back onto the first by its own measured displacement.
+``LEARNED_PICTURES`` usable ones, each moved back onto the first by its own measured displacement; of coded
+video by that of the first ``CODED_NS``, because pictures that a codec made from one key frame share its errors.
 
 From then on it follows what changes over minutes: the sun's way, shadows, rain, dust. One picture in
 two seconds goes into the next average, moved back by its measured displacement and with its gain and
@@ -18,7 +19,9 @@ from runtime.displacement.spline import EDGE_PX, Spline
 from runtime.displacement.template import QUANTISATION_GREY, Template, noise_of
 
 LEARNED_PICTURES = 32
-"""Usable pictures of which each average is made."""
+"""Usable pictures of which each average is made, the first of coded video of more."""
+CODED_NS = 4_000_000_000
+"""Of coded video, in which the first average is made; key frames are mostly one or two seconds apart."""
 FOLLOW_EVERY_NS = 2_000_000_000
 FOLLOW_WEIGHT = 1 / 4
 """Of a new average in the template, whose time constant is so some four minutes."""
@@ -58,16 +61,23 @@ class TemplateKeeper:
         self.template = self._made(self.template.grey, self.noise_grey)
 
     def learn(
-        self, image: Picture, moved_px: Floats, gain: float, offset_grey: float, residual: float
+        self,
+        image: Picture,
+        moved_px: Floats,
+        gain: float,
+        offset_grey: float,
+        residual: float,
+        *,
+        may_end: bool = True,
     ) -> bool:
-        """Add a picture to the first average. True when it made the template."""
+        """Add a picture to the first average. True when it made the template, as enough ``may_end``."""
         if not self._add(image, moved_px, gain, offset_grey):
             return False
         self._residuals.append(residual)
         self.noise_grey = float(np.median(self._residuals)) / np.sqrt(2)
-        if self._count < LEARNED_PICTURES:
+        if self._count < LEARNED_PICTURES or not may_end:
             return False
-        self._template_variance = self.noise_grey**2 / LEARNED_PICTURES
+        self._template_variance = self.noise_grey**2 / self._count
         self.template = self._made(self._average(), np.sqrt(self._template_variance))
         return True
 

@@ -11,6 +11,7 @@ from runtime.displacement.box import Box, Floats, Picture
 from runtime.displacement.search import is_still_there, searched_px
 from runtime.displacement.template import Template
 from runtime.displacement.template_keeper import (
+    CODED_NS,
     FOLLOW_EVERY_NS,
     LEARNED_PICTURES,
     TemplateKeeper,
@@ -52,12 +53,15 @@ class Tracked:
     """Why both axes are missing."""
     began: list[int]
     """Regions that took this picture as their first."""
+    learned: NDArray[np.bool_]
+    """(regions,) whether the template is an average by now."""
 
     @classmethod
     def nothing(cls, problem: Problems) -> "Tracked":
         """Before anything is measured."""
         count = len(problem)
-        return cls(np.full((count, 2), np.nan), np.full((count, 2), np.nan), problem, [])
+        moved_px, noise_px = np.full((2, count, 2), np.nan)
+        return cls(moved_px, noise_px, problem, [], np.zeros(count, bool))
 
 
 class Tracker:
@@ -80,12 +84,13 @@ class Tracker:
         self._shaded = np.zeros(count, bool)  # measured under uneven light
         self._follow_ns = np.zeros(count, np.int64)
         self._begun = np.zeros(count, bool)
+        self._begun_ns = np.zeros(count, np.int64)
         self._frames = 0
         self.walk_px2: Floats = np.zeros((count, 2))
         """Variance that following the look of the regions may have added to their places."""
 
-    def measure(self, image: Picture, t_ns: int) -> Tracked:
-        """Every region's place in this picture."""
+    def measure(self, image: Picture, t_ns: int, *, coded: bool = False) -> Tracked:
+        """Every region's place in this picture, which may be of ``coded`` video."""
         self._frames += 1
         tracked = Tracked.nothing(self._batch.expose(image, self._last_px))
         seen = _fine(tracked.problem)
@@ -96,9 +101,10 @@ class Tracker:
         self._count_refusals(fits, rows, tracked)
         good = rows[_fine(fits.problem)[rows]]
         self._measured(fits, good, tracked)
-        self._take_on(image, t_ns, fits, good, tracked)
+        self._take_on(image, t_ns, fits, good, tracked, coded=coded)
         for row in np.flatnonzero(begins).tolist():
-            self._begin(image, row, tracked)
+            self._begin(image, t_ns, row, tracked)
+        tracked.learned = self._learned.copy()
         return tracked
 
     def _fitted(self, image: Picture, rows: Rows) -> Fits:
@@ -206,12 +212,21 @@ class Tracker:
         weight = 1 / np.minimum(_EXCESS_PRIOR + self._looks[told], _EXCESS_LOOKS)
         self._inflation[told] += weight[:, None] * (excess[told] - self._inflation[told])
 
-    def _take_on(self, image: Picture, t_ns: int, fits: Fits, rows: Rows, tracked: Tracked) -> None:
+    def _take_on(
+        self, image: Picture, t_ns: int, fits: Fits, rows: Rows, tracked: Tracked, *, coded: bool
+    ) -> None:
         """Let templates learn from the picture, and one of the finished ones follow it."""
         usable = rows[(_fine(tracked.problem) & ~self._shaded)[rows]]
         for row in usable[~self._learned[usable]].tolist():
             keeper = self._keepers[row]
-            made = keeper.learn(image, *_explained(fits, row), float(fits.residual_grey[row]))
+            since_ns = t_ns - self._begun_ns[row]
+            made = keeper.learn(
+                image,
+                *_explained(fits, row),
+                float(fits.residual_grey[row]),
+                # A short file has come to its end and begins again: what is learned must do.
+                may_end=not (coded and 0 < since_ns < CODED_NS),
+            )
             self._noise_grey[row] = keeper.noise_grey
             if made:
                 self._learned[row] = True
@@ -234,13 +249,13 @@ class Tracker:
                 self._renew(row)
             self._noise_grey[row] = keeper.noise_grey
 
-    def _begin(self, image: Picture, row: int, tracked: Tracked) -> None:
+    def _begin(self, image: Picture, t_ns: int, row: int, tracked: Tracked) -> None:
         keeper = self._keepers[row]
         se_px = keeper.begin(image)
         self._last_px[row], self._inflation[row], self._looks[row] = 0.0, 1.0, 0
         self._refused[row] = 0
         flat = ~(se_px <= LARGEST_SE_PX)
-        self._began_flat[row] = flat.all()
+        self._began_flat[row], self._begun_ns[row] = flat.all(), t_ns
         self._renew(row)
         tracked.began.append(row)
         tracked.moved_px[row] = np.where(flat, np.nan, 0.0)

@@ -1,4 +1,5 @@
-"""Where every region's displacement is counted from: its mean place in its first usable pictures.
+"""Where every region's displacement is counted from: its mean place in the pictures that its template was
+learned from.
 
 One noisy picture would be a poor zero: its error would be a constant share in every displacement, as
 large as the noise of a single measurement (decision 009).
@@ -18,24 +19,24 @@ class Zero:
 
     def __init__(self, regions: int) -> None:
         self._count, self._sum_px, self._sum_px2 = np.zeros((3, regions, 2))
+        self.is_learned: NDArray[np.bool_] = np.zeros((regions, 2), bool)
 
     def restart(self, rows: Sequence[int]) -> None:
         """These regions have another first picture."""
-        for values in (self._count, self._sum_px, self._sum_px2):
-            values[list(rows)] = 0.0
+        for values in (self._count, self._sum_px, self._sum_px2, self.is_learned):
+            values[list(rows)] = 0
 
-    def learn(self, moved_px: Floats, noise_px: Floats) -> None:
-        """Take what is measured (NaN is not) of what has not been learned yet."""
+    def learn(self, moved_px: Floats, noise_px: Floats, enough: NDArray[np.bool_]) -> None:
+        """Take what is measured (NaN is not) of what has not been learned yet.
+
+        ``enough``: (regions,) whose template has been learned; an axis that was missing takes longer.
+        """
         takes = np.isfinite(moved_px) & ~self.is_learned
         if takes.any():
             self._count += takes
             self._sum_px += np.where(takes, moved_px, 0.0)
             self._sum_px2 += np.where(takes, np.square(noise_px), 0.0)
-
-    @property
-    def is_learned(self) -> NDArray[np.bool_]:
-        learned: NDArray[np.bool_] = self._count >= LEARNED_PICTURES
-        return learned
+            self.is_learned |= (self._count >= LEARNED_PICTURES) & enough[:, None]
 
     @property
     def px(self) -> Floats:

@@ -195,7 +195,9 @@ def _tried(candidates: list[Candidate], frames: Iterator[Frame]) -> list[Candida
         for number, one in enumerate(candidates)
     ]
     meter = DisplacementMeter(numbered)
-    columns = list(zip(*(meter.measure(frame) for frame in frames), strict=True))
+    # Coded or not: candidates are compared with each other, and a short video must do.
+    plain = (replace(frame, predicted=False) for frame in frames)
+    columns = list(zip(*(meter.measure(frame) for frame in plain), strict=True))
     if len(columns[0]) < _LEAST_TRIED:
         return candidates
     results = [column[LEARNED_PICTURES:] for column in columns]

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from calibration.scale import Scale
 from runtime.camera.video_file import VideoFacts, VideoFile
 from runtime.clips import clip_writer, magnified_label, side_by_side
 from runtime.config import Camera, Config
-from runtime.displacement import LEARNED_PICTURES
 from runtime.magnification import Magnifier
 from runtime.measurement import Measurement
 from runtime.messages import AlertMessage, Telemetry
@@ -141,8 +139,7 @@ def replay(
     alerts: list[AlertMessage] = []
     label = magnified_label(config.magnification.gain)
     with VideoFile(video, real_time=False, mask=mask) as first_pictures:
-        for frame in islice(first_pictures.frames(), LEARNED_PICTURES):
-            measurement.learn(frame)
+        measurement.learn(first_pictures.frames())
     with ExitStack() as stack:
         source = stack.enter_context(VideoFile(video, real_time=False, mask=mask))
         write = first = None

@@ -22,6 +22,7 @@ from runtime.config import Config
 from runtime.config.file import load, parse, text_of
 from runtime.daemon import Daemon
 from runtime.service.manager import ServiceManager
+from runtime.service.memory import keep_memory_flat
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Service:
 
         Raises Failure of a configuration that cannot be used, or of a daemon that cannot go on.
         """
+        keep_memory_flat()
         from runtime.assembly import assembled
 
         for number in _ENDING:

@@ -49,6 +49,14 @@ def test_gaps_that_the_daemon_counts_are_a_mark_of_their_own() -> None:
     assert [mark.holds for mark in marks(every)] == [True, True, True, False, True]
 
 
+def test_it_is_told_which_were_lost_while_the_camera_itself_was_late() -> None:
+    every = [
+        replace(one, sent_late=minute > 50, lost=2 * (minute > 51) + 3 * (minute > 90))
+        for minute, one in enumerate(samples())
+    ]
+    assert marks(every)[3].found.startswith("5; 2 of them ")
+
+
 def test_a_real_daemon_is_watched_and_its_page_can_be_written_again(tmp_path: Path) -> None:
     endurance.main(minutes=0.1, size="640x480", rate=20, every_s=0.5, out=tmp_path)
     looks = endurance.noted(tmp_path / "endurance.csv")

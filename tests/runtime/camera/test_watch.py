@@ -35,14 +35,14 @@ def test_changing_pictures_in_their_turn_pass_as_they_are() -> None:
 
 def test_frames_that_are_missing_are_counted_by_their_times() -> None:
     one = watch()
-    for frame in frames(*range(20), *range(22, 60), *range(65, 85)):
+    for frame in frames(*range(70), *range(72, 110), *range(115, 135)):
         one.see(frame)
     assert counters(one).lost == 2 + 5
 
 
 def test_what_was_lost_just_before_the_camera_is_opened_again_is_counted() -> None:
     one = watch()
-    for frame in frames(*range(20), 23, 24):
+    for frame in frames(*range(70), 73, 74):
         one.see(frame)
     one.opened()
     assert counters(one).lost == 3
@@ -51,17 +51,34 @@ def test_what_was_lost_just_before_the_camera_is_opened_again_is_counted() -> No
 @pytest.mark.parametrize(
     "late",
     [
-        [21.8, 21.9, 22.0],
-        [20.6, 21.6, 22.0],
-        [21.0, 22.0, 22.1],
-        [20.9, 21.0, *range(22, 34), 34.9, 35.8, 36.0, *range(37, 45)],
+        [71.8, 71.9, 72.0],
+        [70.6, 71.6, 72.0],
+        [71.0, 72.0, 72.1],
+        [70.9, 71.0, *range(72, 84), 84.9, 85.8, 86.0, *range(87, 95)],
+        [100 + number / 64 for number in range(-30, 1)],
     ],
 )
 def test_frames_that_only_come_late_are_not_lost(late: list[float]) -> None:
     one = watch()
-    for frame in frames(*range(20), *late, *range(int(late[-1]) + 1, 80)):
+    for frame in frames(*range(70), *late, *range(int(late[-1]) + 1, 180)):
         one.see(frame)
     assert counters(one).lost == 0
+
+
+def test_frames_that_waited_for_the_source_to_be_opened_make_none_after_them_lost() -> None:
+    one = watch()
+    one.opened()
+    for frame in frames(*(30 + number / 64 for number in range(-29, 1)), *range(31, 100), 102, 103):
+        one.see(frame)
+    one.settle()
+    assert counters(one).lost == 2
+
+
+def test_a_rate_that_sinks_is_soon_the_usual_one() -> None:
+    one = watch()
+    for frame in frames(*range(70), *range(70, 400, 2)):
+        one.see(frame)
+    assert counters(one).lost <= 16
 
 
 def test_a_repeated_picture_is_marked_and_one_changed_pixel_makes_it_another() -> None:

@@ -114,6 +114,40 @@ def test_zero_is_the_mean_place_of_the_first_pictures() -> None:
         assert zero_variance == pytest.approx(1 / LEARNED_PICTURES, rel=0.35)
 
 
+def coded(frames: Iterable[Frame]) -> list[Frame]:
+    """With a key frame each second, as far as anyone is told."""
+    return [replace(frame, predicted=frame.index % RATE_HZ > 0) for frame in frames]
+
+
+def test_zero_of_coded_video_is_the_mean_place_of_its_first_four_seconds() -> None:
+    count = round(4 * RATE_HZ) + 1
+    x_px = np.concatenate([np.linspace(0, 3.1, count), np.full(8, 2.0)])
+    meter = DisplacementMeter([REGION])
+    frames = coded(render(SCENE, x_px, -x_px, rate_hz=RATE_HZ))
+    results = [meter.measure(frame)[0] for frame in frames]
+    assert [result.valid for result in results] == [False] * (count - 1) + [True] * 9
+    assert_missing(results[-10], "learning: ")
+    zero_px = x_px[:count].mean()
+    assert column(results[-8:], "x_px") == pytest.approx(2.0 - zero_px, abs=0.02)
+    assert column(results[-8:], "y_px") == pytest.approx(zero_px - 2.0, abs=0.02)
+
+
+def test_a_file_is_learned_from_no_longer_than_zero_takes() -> None:
+    frames = iter(clip(SCENE, still(8), still(8)))
+    DisplacementMeter([REGION]).learn(frames)
+    assert next(frames).index == LEARNED_PICTURES
+
+
+def test_a_coded_file_of_less_than_four_seconds_is_measured_from_what_it_holds() -> None:
+    x_px = np.linspace(0, 0.6, 2 * int(RATE_HZ))
+    frames = coded(render(SCENE, x_px, -x_px, rate_hz=RATE_HZ))
+    meter = DisplacementMeter([REGION])
+    meter.learn(frames)
+    results = [meter.measure(frame)[0] for frame in frames]
+    at_least_valid(results)
+    assert column(results, "x_px") == pytest.approx(x_px - x_px.mean(), abs=0.02)
+
+
 def test_a_region_that_begins_late_has_its_own_zero() -> None:
     x_px = np.full(LEARNED_PICTURES + 12, 0.8)
     x_px[-4:] = 1.0
