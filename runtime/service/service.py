@@ -22,7 +22,7 @@ from runtime.config import Config
 from runtime.config.file import load, parse, text_of
 from runtime.daemon import Daemon
 from runtime.service.manager import ServiceManager
-from runtime.service.memory import keep_memory_flat
+from runtime.service.heap import keep_memory_flat
 
 log = logging.getLogger(__name__)
 

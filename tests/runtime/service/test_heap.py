@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.service.memory import keep_memory_flat
+from runtime.service.heap import keep_memory_flat
 
 
 def resident_mb():
