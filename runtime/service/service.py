@@ -21,8 +21,8 @@ from failure import Failure
 from runtime.config import Config
 from runtime.config.file import load, parse, text_of
 from runtime.daemon import Daemon
-from runtime.service.manager import ServiceManager
 from runtime.service.heap import keep_memory_flat
+from runtime.service.manager import ServiceManager
 
 log = logging.getLogger(__name__)
 
