@@ -4,7 +4,8 @@ A codec that makes pictures from others sends only what has changed by enough. W
 stands still, and no such picture tells by how much. A key frame is drawn anew: there the displacement jumps
 from one error to another, which has nothing to do with the first. What the squares of such jumps have more than
 those of ordinary differences, which hold motion and noise, is the sum of both errors' variances; half of it
-is one's.
+is one's. Noise is in it that the codec holds still from key frame to key frame: ordinary differences tell what
+is new in each picture, and what there is more in a picture's noise is taken out again.
 
 First and second differences of the displacement are compared. Some motion is left in either by chance, and most
 of the time more in one of them: so the smaller answer is taken.
@@ -34,12 +35,19 @@ class CodecError:
         self._newest_ns, self._step_ns = 0, 0
 
     def variance_px2(
-        self, t_ns: int, moved_px: Floats, *, predicted: bool, began: Sequence[int] = ()
+        self,
+        t_ns: int,
+        moved_px: Floats,
+        noise_px: Floats,
+        *,
+        predicted: bool,
+        began: Sequence[int] = (),
     ) -> Floats | None:
         """Of the codec's error, by what is known so far: NaN where nothing is, as before two key frames.
 
-        To be called with each frame's places, NaN where missing; places of regions that ``began`` with it
-        are counted from somewhere else than before. None where no picture was ``predicted`` yet.
+        To be called with each frame's places and their standard errors, NaN where missing; places of regions
+        that ``began`` with it are counted from somewhere else than before. None where no picture was
+        ``predicted`` yet. What of the noise is in the jumps, too, is left out.
         """
         step_ns, self._newest_ns = t_ns - self._newest_ns, t_ns
         goes_on = 0 < step_ns <= _LONGEST_STEP * self._step_ns
@@ -61,7 +69,10 @@ class CodecError:
         excess_px2 = np.maximum(self._jumps_px2 - self._steps_px2, 0.0).min(axis=0)
         # The variance of few jumps is more often too small than too large.
         excess_px2 *= 1 + 1 / np.maximum(self._jumps, 1)
-        return np.where(self._jumps > 0, excess_px2 / 2, np.nan)
+        # Noise that the codec holds until the next key frame is in the jumps, and not in the steps.
+        fresh_px2 = np.minimum(self._steps_px2[0] / 2, self._steps_px2[1] / 6)
+        held_px2 = np.nan_to_num(np.maximum(np.square(noise_px) - fresh_px2, 0.0))
+        return np.where(self._jumps > 0, np.maximum(excess_px2 / 2 - held_px2, 0.0), np.nan)
 
     def _jump(self, squares: Floats, known: Floats) -> None:
         """Take a jump, and the mean of the steps before it: of the same motion, with the same weight."""

@@ -38,6 +38,7 @@ class DisplacementMeter:
         self._size_px: tuple[int, int] | None = None
         self._trackers: list[tuple[list[int], Tracker]] = []
         self._codec = CodecError(len(regions))
+        self._made: list[int] = []  # regions that have another template since the last picture
         self._zero = Zero(len(regions))
         self._references = [i for i, one in enumerate(regions) if one.reference]
         self._others = [i for i, one in enumerate(regions) if not one.reference]
@@ -75,13 +76,13 @@ class DisplacementMeter:
         tracked, variance_px2 = self._tracked(frame)
         self._zero.restart(tracked.began)
         t_ns = frame.t_capture_ns
-        # While the template is learned, it is noisier, and then another one.
-        steady_px = np.where(self._zero.is_learned, tracked.moved_px, np.nan)
+        began = (*tracked.began, *self._made)
         codec_px2 = self._codec.variance_px2(
-            t_ns, steady_px, predicted=frame.predicted, began=tracked.began
+            t_ns, tracked.moved_px, tracked.noise_px, predicted=frame.predicted, began=began
         )
+        self._made = tracked.made
         shake = self._steadied(t_ns, tracked, variance_px2)
-        self._zero.learn(tracked.moved_px, tracked.noise_px, tracked.learned)
+        self._zero.learn(tracked.moved_px, tracked.noise_px, tracked.made)
         return self._published(t_ns, tracked, variance_px2, shake, codec_px2)
 
     def _tracked(self, frame: Frame) -> tuple[Tracked, Floats]:
@@ -95,7 +96,7 @@ class DisplacementMeter:
             for row, problem in zip(rows, tracked.problem, strict=True):
                 every.problem[row] = problem
             every.began += [rows[row] for row in tracked.began]
-            every.learned[rows] = tracked.learned
+            every.made += [rows[row] for row in tracked.made]
             walk_px2[rows] = tracker.walk_px2
         return every, np.square(every.noise_px) + walk_px2
 

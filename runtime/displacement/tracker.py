@@ -53,15 +53,15 @@ class Tracked:
     """Why both axes are missing."""
     began: list[int]
     """Regions that took this picture as their first."""
-    learned: NDArray[np.bool_]
-    """(regions,) whether the template is an average by now."""
+    made: list[int]
+    """Regions whose template this picture has completed: later ones are measured against the average."""
 
     @classmethod
     def nothing(cls, problem: Problems) -> "Tracked":
         """Before anything is measured."""
         count = len(problem)
         moved_px, noise_px = np.full((2, count, 2), np.nan)
-        return cls(moved_px, noise_px, problem, [], np.zeros(count, bool))
+        return cls(moved_px, noise_px, problem, [], [])
 
 
 class Tracker:
@@ -104,7 +104,6 @@ class Tracker:
         self._take_on(image, t_ns, fits, good, tracked, coded=coded)
         for row in np.flatnonzero(begins).tolist():
             self._begin(image, t_ns, row, tracked)
-        tracked.learned = self._learned.copy()
         return tracked
 
     def _fitted(self, image: Picture, rows: Rows) -> Fits:
@@ -229,6 +228,7 @@ class Tracker:
             )
             self._noise_grey[row] = keeper.noise_grey
             if made:
+                tracked.made.append(row)
                 self._learned[row] = True
                 self._follow_ns[row] = t_ns + FOLLOW_EVERY_NS
                 self._renew(row)

@@ -19,24 +19,27 @@ class Zero:
 
     def __init__(self, regions: int) -> None:
         self._count, self._sum_px, self._sum_px2 = np.zeros((3, regions, 2))
+        self._may_end = np.zeros((regions, 2), bool)
         self.is_learned: NDArray[np.bool_] = np.zeros((regions, 2), bool)
 
     def restart(self, rows: Sequence[int]) -> None:
         """These regions have another first picture."""
-        for values in (self._count, self._sum_px, self._sum_px2, self.is_learned):
+        for values in (self._count, self._sum_px, self._sum_px2, self._may_end, self.is_learned):
             values[list(rows)] = 0
 
-    def learn(self, moved_px: Floats, noise_px: Floats, enough: NDArray[np.bool_]) -> None:
+    def learn(self, moved_px: Floats, noise_px: Floats, made: Sequence[int]) -> None:
         """Take what is measured (NaN is not) of what has not been learned yet.
 
-        ``enough``: (regions,) whose template has been learned; an axis that was missing takes longer.
+        With these pictures the templates of the regions ``made`` are complete, and so are their zeros; only
+        an axis that was missing takes longer.
         """
+        self._may_end[list(made)] = True
         takes = np.isfinite(moved_px) & ~self.is_learned
         if takes.any():
             self._count += takes
             self._sum_px += np.where(takes, moved_px, 0.0)
             self._sum_px2 += np.where(takes, np.square(noise_px), 0.0)
-            self.is_learned |= (self._count >= LEARNED_PICTURES) & enough[:, None]
+            self.is_learned |= (self._count >= LEARNED_PICTURES) & self._may_end
 
     @property
     def px(self) -> Floats:

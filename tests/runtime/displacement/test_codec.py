@@ -15,6 +15,7 @@ from runtime.frame import Frame
 
 RATE_HZ, GROUP = 60, 30
 NOISE_PX, CODEC_PX = 0.003, 0.02
+QUIET_PX = np.full((1, 2), NOISE_PX)
 REGION = Region(name="deck", x=20, y=20, width=41, height=41)
 
 
@@ -27,12 +28,18 @@ def moved(groups: int, *, codec_px: float, motion_px: float = 0.05) -> Floats:
 
 
 def told_px(
-    moved_px: Floats, codec: CodecError | None = None, *, coded: bool = True
+    moved_px: Floats,
+    codec: CodecError | None = None,
+    *,
+    noise_px: float = NOISE_PX,
+    coded: bool = True,
 ) -> list[Floats | None]:
     """What is known after each frame of one region, as standard deviations."""
     codec = codec or CodecError(1)
     variances = [
-        codec.variance_px2(number, one[None], predicted=coded and number % GROUP > 0)
+        codec.variance_px2(
+            number, one[None], np.full((1, 2), noise_px), predicted=coded and number % GROUP > 0
+        )
         for number, one in enumerate(moved_px)
     ]
     return [None if one is None else np.sqrt(one[0]) for one in variances]
@@ -42,6 +49,13 @@ def told_px(
 def test_jumps_at_key_frames_tell_the_error_between_them(motion_px: float) -> None:
     last_px = told_px(moved(60, codec_px=CODEC_PX, motion_px=motion_px))[-1]
     assert last_px == pytest.approx([CODEC_PX, CODEC_PX], rel=0.25)
+
+
+def test_noise_that_a_codec_holds_until_the_next_key_frame_is_counted_once() -> None:
+    held_px = moved(60, codec_px=CODEC_PX, motion_px=0.0)
+    last_px = told_px(held_px, noise_px=float(np.hypot(CODEC_PX, NOISE_PX)))[-1]
+    assert last_px is not None
+    assert np.sqrt(np.mean(np.square(last_px))) < 0.6 * CODEC_PX
 
 
 def test_motion_that_a_codec_leaves_alone_is_no_error_of_it() -> None:
@@ -68,7 +82,7 @@ def test_motion_that_begins_or_ends_is_no_error_of_the_codec() -> None:
     calm_px, loud_px = (moved(20, codec_px=0.0, motion_px=motion_px) for motion_px in (0.0, 3.0))
     half = GROUP // 2  # it begins and ends between key frames
     for number, one in enumerate(np.concatenate([calm_px[half:], loud_px, calm_px])):
-        variance_px2 = codec.variance_px2(number, one[None], predicted=number % GROUP > 0)
+        variance_px2 = codec.variance_px2(number, one[None], QUIET_PX, predicted=number % GROUP > 0)
         if number > GROUP:
             assert variance_px2 is not None
             assert (variance_px2 < 0.1**2).all(), number
@@ -80,14 +94,15 @@ def test_missing_places_and_what_begins_again_are_no_jumps() -> None:
     told_px(calm_px, codec)
     missing_px = np.full((1, 2), np.nan)
     last = len(calm_px)
-    codec.variance_px2(last, missing_px, predicted=False)
-    codec.variance_px2(last + 1, calm_px[:1] + 5, predicted=True, began=[0])
-    codec.variance_px2(last + 2, calm_px[:1] - 5, predicted=False, began=[0])
-    codec.variance_px2(last + 3, calm_px[1:2] - 5, predicted=True)
-    codec.variance_px2(last + 4, calm_px[2:3] - 5, predicted=True)
-    codec.variance_px2(last + 9, calm_px[2:3] + 5, predicted=False)  # after an outage
-    codec.variance_px2(last + 10, calm_px[2:3] + 5, predicted=True)
-    variance_px2 = codec.variance_px2(0, calm_px[2:3], predicted=False)  # the file starts over
+    codec.variance_px2(last, missing_px, QUIET_PX, predicted=False)
+    codec.variance_px2(last + 1, calm_px[:1] + 5, QUIET_PX, predicted=True, began=[0])
+    codec.variance_px2(last + 2, calm_px[:1] - 5, QUIET_PX, predicted=False, began=[0])
+    codec.variance_px2(last + 3, calm_px[1:2] - 5, QUIET_PX, predicted=True)
+    codec.variance_px2(last + 4, calm_px[2:3] - 5, QUIET_PX, predicted=True)
+    codec.variance_px2(last + 9, calm_px[2:3] + 5, QUIET_PX, predicted=False)  # after an outage
+    codec.variance_px2(last + 10, calm_px[2:3] + 5, QUIET_PX, predicted=True)
+    # The file starts over:
+    variance_px2 = codec.variance_px2(0, calm_px[2:3], QUIET_PX, predicted=False)
     assert variance_px2 is not None
     assert np.isfinite(variance_px2).all()
     assert (variance_px2 < (2 * NOISE_PX) ** 2).all()
