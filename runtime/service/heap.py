@@ -6,15 +6,18 @@ these heaps, which grow for hours.
 """
 
 import ctypes
+import logging
 
-_TRIM, _MAPPED_FROM, _HEAPS = (
-    -1,
-    -3,
-    -8,
-)  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX of malloc.h
-_MAPPED_FROM_BYTES = 4 << 20  # more than any array that a measured frame needs: mapping costs time
-_TRIM_BYTES = 32 << 20  # as glibc would have it by then; much less costs a tenth of a frame's time
-_MOST_HEAPS = 2
+_log = logging.getLogger(__name__)
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
+_SETTINGS = {
+    _M_MMAP_THRESHOLD: 4
+    << 20,  # more than any array that a measured frame needs: mapping costs time
+    _M_TRIM_THRESHOLD: 32
+    << 20,  # as glibc would have it by then; much less costs time in each frame
+    _M_ARENA_MAX: 2,
+}
 
 
 def keep_memory_flat() -> None:
@@ -22,6 +25,6 @@ def keep_memory_flat() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return
-    mallopt(_MAPPED_FROM, _MAPPED_FROM_BYTES)
-    mallopt(_TRIM, _TRIM_BYTES)
-    mallopt(_HEAPS, _MOST_HEAPS)
+    refused = [setting for setting, value in _SETTINGS.items() if not mallopt(setting, value)]
+    if refused:
+        _log.warning("the C library refuses settings %s: memory may grow for hours", refused)

@@ -108,6 +108,14 @@ def test_a_frequency_is_right_whatever_the_frames_times_are(
     assert tone.frequency_hz == pytest.approx(hz, abs=max(5 * tone.frequency_se_hz, 1e-3 * hz))
 
 
+def test_where_most_frames_came_faster_the_few_newest_tell_no_frequency() -> None:
+    steps_s = np.repeat(
+        [1 / 120, 1 / 25], [349, 300]
+    )  # the slow ones are long gaps, each a new record
+    t_s: Floats = np.cumsum(steps_s)
+    assert dominant_frequency(t_s, 0.1 * np.sin(4 * np.pi * t_s)) is None
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     width=st.integers(1, 90),
