@@ -76,7 +76,10 @@ class Camera:
         while not socket.exists():
             if self._process.poll() is not None or time.monotonic() > until_s:
                 self.close()
-                raise Failure(f"{' '.join(command)}: does not send; try it alone")
+                raise Failure(
+                    f"{' '.join(command)}: does not send; try it alone (its shmsink comes with Debian's "
+                    "gstreamer1.0-plugins-bad)"
+                )
             time.sleep(0.1)
         Thread(target=self._listen, daemon=True).start()
 

@@ -2,17 +2,16 @@
 
 Regions of equal size share a batch. Per region and frame: cut out at the whole pixels of the last
 displacement; convert to grey; subtract the moved template; multiply the difference with the step's
-planes, with ones, and with itself. Everything else is arithmetic on a few numbers.
+planes and with itself. Everything else is arithmetic on a few numbers.
 Steps' linearisation points lie 1/4 px apart, and the one nearest to the last displacement is nearly
 always near enough to the next; larger motion takes more steps.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from runtime.displacement.box import Box, Floats, Picture, Pixels
@@ -23,7 +22,11 @@ LINEAR_PX = 0.15
 BLOCK_PX = 8
 """Of video codecs' transforms, on a grid from the picture's corner."""
 
-_SUMS, _BLUR = slice(3), 3  # in the products: with x slope, y slope, template; with blur
+_TEMPLATE, _BLUR, _DIFFERENCE = (
+    2,
+    PLANES - 1,
+    PLANES,
+)  # planes, and products of the difference with them
 
 _GRID_PX = 0.25
 _MOST_STEPS = 6
@@ -31,6 +34,7 @@ _LONGEST_STEP_PX = 1.0
 _LEAST_GAIN = 0.1
 _FEWEST_BLOCKS = 12  # for the blocks' sums to tell anything
 _DARK_GREY, _SATURATED_GREY, _MOST_CLIPPED = 3, 253, 0.25
+_AT_ONCE_PX = 16384  # what is worked on at once stays in the processor's own cache
 
 SATURATED = "saturated: lower the exposure"
 DARK = "too dark: raise the exposure or add light"
@@ -46,7 +50,7 @@ Problems = list[str | None]
 
 @dataclass(slots=True)
 class Fits:
-    """Each region's picture explained; arrays are (regions, ...), valid where there is no problem."""
+    """Regions' pictures explained; arrays are (regions, ...), valid where there is no problem."""
 
     moved_px: Floats  # (regions, 2) from the template
     noise_gain: Floats  # (regions, 2) standard error for residuals of one grey level
@@ -56,54 +60,65 @@ class Fits:
     blur: Floats  # square of the defocus that the template would need, in its texture's own wave
     blur_share: Floats  # of the unexplained squares that this defocus explains
     flat: Flags  # whether it has too little texture along both axes
-    settled: Flags  # whether the last step began near enough to its end
+    far_px: Floats  # of the place from where the last step began, along the farther axis
     problem: Problems
 
-    @classmethod
-    def empty(cls, count: int) -> "Fits":
-        moved, noise_gain = np.zeros((2, count, 2))
-        gain, offset, residual, blur, share = np.zeros((5, count))
-        flat, settled = np.zeros((2, count), bool)
-        arrays = (moved, noise_gain, gain, offset, residual, blur, share, flat, settled)
-        return cls(*arrays, problem=[None] * count)
+    def take(self, rows: Sequence[int], newer: "Fits") -> None:
+        """The newer fits of these rows in the place of the older."""
+        for one in fields(Fits):
+            older, values = getattr(self, one.name), getattr(newer, one.name)
+            for row in rows:
+                older[row] = values[row]
 
 
 class Batch:
-    """Regions of one size, and the steps that they took last."""
+    """Regions of one size, where they were looked at last, and the steps taken from there."""
 
     def __init__(self, samples: Sequence[Box]) -> None:
         count, shape = len(samples), samples[0].shape
+        pixels = shape[0] * shape[1]
         self._corner_px: Whole = np.array([(box.left, box.top) for box in samples])
         self._shape = shape
         self._every = np.arange(count)
-        pixels = shape[0] * shape[1]
-        self._colour_32 = np.zeros((count, pixels, 3), np.float32)
-        self._grey = np.zeros((count, pixels), np.float32)
-        self._difference = np.zeros((count, pixels), np.float32)
-        # The steps' own, which are large and change often: nothing of them is copied.
-        self._planes: list[Pixels] = [np.zeros((PLANES, pixels), np.float32)] * count
-        self._ones = np.ones(pixels, np.float32)
+        at_once = min(max(_AT_ONCE_PX // pixels, 1), count)
+        self._parts = [slice(row, row + at_once) for row in range(0, count, at_once)]
+        self._colour_32 = np.zeros((at_once, pixels, 3), np.float32)
+        self._grey = np.zeros((at_once, pixels), np.float32)
+        # The step's own, and the difference between picture and moved template.
+        self._planes = np.zeros((count, PLANES + 1, pixels), np.float32)
+        self._products = np.zeros((count, PLANES + 1, 1), np.float32)
         left, top = (self._corner_px % BLOCK_PX).T
         self._down = _blocks(top, shape[0])
         self._across = _blocks(left, shape[1]).transpose(0, 2, 1)
         self._filled = self._down.any(axis=2).sum(axis=1) * self._across.any(axis=1).sum(axis=1)
-        self._whole: Whole = np.zeros((count, 2), np.int64)
-        self._point = np.full((count, 2), np.nan)
-        self._inverse, self._normal = np.zeros((2, count, 4, 4))
-        self._bias, self._answer = np.zeros((2, count, 4))
+        # Of two axes by regions in memory, which numpy is quicker with than with pairs.
+        self._point = np.full((2, count), np.nan).T
+        self._seen_px: Whole = self._corner_px.copy()  # the corner of what is cut out
+        self._outside = np.zeros(count, bool)
+        self._solution = np.zeros((count, 8, 5))
+        self._linear = np.zeros((4, count))
         self._curve = np.zeros((count, 4, 7))
-        self._blur_squares, self._fineness = np.ones((2, count))
-        self._noise_gain = np.full((count, 2), np.inf)
+        self._blur_squares, self._blur_scale = np.ones((2, count))
+        self._noise_gain = np.full((2, count), np.inf).T
 
-    def expose(self, image: Picture, guess_px: Floats) -> Problems:
-        """Cut all regions out, near (regions, 2) displacements; why each cannot be looked at."""
-        colour, problems = self._cut(image, self._every, np.rint(guess_px).astype(np.int64))
-        levels = colour.reshape(len(problems), -1)
-        darkest, brightest, _, _ = cv2.minMaxLoc(levels)
-        if brightest >= _SATURATED_GREY or darkest <= _DARK_GREY:
-            suspect = (levels.max(axis=1) >= _SATURATED_GREY) | (levels.min(axis=1) <= _DARK_GREY)
-            for row in np.flatnonzero(suspect):
-                problems[row] = problems[row] or _clipped(colour[row])
+    def expose(
+        self, image: Picture, templates: Sequence[Template | None], guess_px: Floats
+    ) -> Problems:
+        """Look at all regions, near (regions, 2) displacements; why each cannot be looked at."""
+        self._aim(image, self._every, templates, guess_px)
+        problems: Problems = [None] * len(self._every)
+        windows = self._windows(image)
+        for part in self._parts:
+            levels = self._look(windows, part)
+            darkest, brightest, _, _ = cv2.minMaxLoc(levels)
+            if brightest >= _SATURATED_GREY or darkest <= _DARK_GREY:
+                suspect = levels.max(axis=1) >= _SATURATED_GREY
+                suspect |= levels.min(axis=1) <= _DARK_GREY
+                for row in np.flatnonzero(suspect).tolist():
+                    problems[part.start + row] = _clipped(levels[row])
+        if self._outside.any():
+            for row in np.flatnonzero(self._outside).tolist():
+                problems[row] = OUT_OF_PICTURE
         return problems
 
     def fit(
@@ -111,39 +126,34 @@ class Batch:
         image: Picture,
         rows: Rows,
         templates: Sequence[Template | None],
-        guess_px: Floats,
+        guess_px: Floats | None,
         textured: Floats,
     ) -> Fits:
         """Explain the pictures of ``rows``, which all have a template, beginning at ``guess_px``.
 
-        Axes whose noise gain is not below ``textured`` (regions,) do not count as motion. ``expose``
-        was called with this picture.
+        None is where ``expose`` looked, which was called with this picture. Axes whose noise gain is
+        not below ``textured`` (regions,) do not count as motion.
         """
-        count = len(self._every)
-        fits = Fits.empty(count)
-        guess_px = guess_px.copy()
-        for _ in range(_MOST_STEPS):
-            point = np.rint(guess_px[rows] / _GRID_PX) * _GRID_PX
-            rows, point = self._cut_again(image, rows, point, fits)
-            if not rows.size:
-                break
-            self._aim(rows, point, templates)
-            self._solve(rows, fits, textured)
-            step_px = fits.moved_px[rows] - point
-            distance_px = np.abs(step_px).max(axis=1)
-            fits.settled[rows] = distance_px <= 2 * LINEAR_PX
-            goes_on = distance_px > LINEAR_PX
-            lost = fits.gain[rows] < _LEAST_GAIN
-            if lost.any():
-                for row in rows[lost]:
-                    fits.problem[row] = NO_CONTRAST
-                goes_on &= ~lost
+        if guess_px is not None:
+            self._look_again(image, rows, templates, guess_px[rows])
+        fits = self._explained(textured)
+        moves = rows
+        for _ in range(_MOST_STEPS - 1):
+            goes_on = fits.far_px > LINEAR_PX
             if not goes_on.any():
                 break
-            rows = rows[goes_on]
-            guess_px[rows] = (point + np.clip(step_px, -_LONGEST_STEP_PX, _LONGEST_STEP_PX))[
-                goes_on
-            ]
+            goes_on &= (fits.gain >= _LEAST_GAIN) & ~self._outside
+            moves = moves[goes_on[moves]]
+            if not moves.size:
+                break
+            point = self._point[moves]
+            step_px = (fits.moved_px[moves] - point).clip(-_LONGEST_STEP_PX, _LONGEST_STEP_PX)
+            self._look_again(image, moves, templates, point + step_px)
+            fits = self._explained(textured)
+        lost = (fits.gain < _LEAST_GAIN) | self._outside
+        if lost.any():
+            for row in rows[lost[rows]].tolist():
+                fits.problem[row] = OUT_OF_PICTURE if self._outside[row] else NO_CONTRAST
         return fits
 
     def excess(self, fits: Fits) -> Floats:
@@ -151,125 +161,129 @@ class Batch:
 
         After ``fit``. NaN where too few blocks, or no more residual than rounding, tell nothing.
         """
-        count, (height, width) = len(self._every), self._shape
-        answer, inverse = self._answer.astype(np.float32), self._inverse.astype(np.float32)
-        shares = np.empty((count, 2, height * width), np.float32)
-        for row, (planes, its) in enumerate(zip(self._planes, shares, strict=True)):
-            columns = planes[:3]
-            residual = self._grey[row] - columns[2]
-            residual -= answer[row, :3] @ columns + answer[row, 3]
-            np.matmul(inverse[row, :2, :3], columns, out=its)
-            its += inverse[row, :2, 3, None]
-            its *= residual
-        blocks = (
-            self._down[:, None] @ shares.reshape(count, 2, height, width) @ self._across[:, None]
-        )
-        sums = blocks.reshape(count, 2, -1).astype(np.float64)
+        answer = self._linear.T[:, None].astype(np.float32)
+        weights = self._solution[:, :2, :4].astype(np.float32)
+        squares = np.empty((len(self._every), 2))
+        for part in self._parts:
+            columns = self._planes[part, :4]
+            shares = weights[part] @ columns
+            shares *= self._planes[part, _DIFFERENCE, None] - answer[part] @ columns
+            shares = shares.reshape(-1, 2, *self._shape)
+            blocks = self._down[part, None] @ shares @ self._across[part, None]
+            sums = blocks.reshape(-1, 2, 1, blocks[0, 0].size)
+            squares[part] = (sums @ sums.transpose(0, 1, 3, 2))[:, :, 0, 0]
         tells = (self._filled >= _FEWEST_BLOCKS) & (fits.residual_grey > QUANTISATION_GREY)
         tells &= np.isfinite(self._noise_gain).all(axis=1)
         white = fits.residual_grey[tells, None] * self._noise_gain[tells]
-        excess = np.full((count, 2), np.nan)
-        excess[tells] = np.square(sums[tells]).sum(axis=2) / white**2
+        excess = np.full((len(self._every), 2), np.nan)
+        excess[tells] = squares[tells] / white**2
         return excess
 
     def forget(self, row: int) -> None:
         """The region has another template now."""
         self._point[row] = np.nan
 
-    def _cut(self, image: Picture, rows: Rows, whole: Whole) -> tuple[Picture, Problems]:
-        """Take grey levels at these displacements; a region that leaves the picture has a problem.
+    def _aim(
+        self,
+        image: Picture,
+        rows: Rows,
+        templates: Sequence[Template | None],
+        guess_px: Floats,
+    ) -> list[int]:
+        """Take the steps whose linearisation points are nearest to the guesses (rows, 2).
 
-        Returns what was cut out, too, (rows, height, width, 3).
+        Returns the rows whose steps are others than before.
         """
-        height, width = self._shape
-        corner = self._corner_px[rows] + whole
-        furthest = (image.shape[1] - width, image.shape[0] - height)
-        nearest = np.clip(corner, 0, furthest)
-        # All places of the window as a view: indexing it is one call for all regions.
-        down, across, _ = image.strides
-        windows = as_strided(
-            image,
-            (furthest[1] + 1, furthest[0] + 1, height, width, 3),
-            (down, across, *image.strides),
-            writeable=False,
-        )
-        colour = windows[nearest[:, 1], nearest[:, 0]]
-        self._whole[rows] = whole
-        colour_32 = self._colour_32[: len(rows)]
-        np.copyto(colour_32, colour.reshape(colour_32.shape))
-        if len(rows) == len(self._every):
-            cv2.cvtColor(colour_32, cv2.COLOR_BGR2GRAY, dst=self._grey)
-        else:
-            self._grey[rows] = cv2.cvtColor(colour_32, cv2.COLOR_BGR2GRAY)
-        problems: Problems = [None] * len(rows)
-        for row in np.flatnonzero((nearest != corner).any(axis=1)).tolist():
-            problems[row] = OUT_OF_PICTURE
-        return colour, problems
-
-    def _cut_again(
-        self, image: Picture, rows: Rows, point: Floats, fits: Fits
-    ) -> tuple[Rows, Floats]:
-        """Cut out again what a step moved by whole pixels; what is left to be measured."""
-        whole = np.rint(point).astype(np.int64)
-        elsewhere = (whole != self._whole[rows]).any(axis=1)
-        if not elsewhere.any():
-            return rows, point
-        moved = rows[elsewhere]
-        _, problems = self._cut(image, moved, whole[elsewhere])
-        for row, problem in zip(moved, problems, strict=True):
-            fits.problem[row] = problem
-        stays = np.array([fits.problem[row] is None for row in rows], bool)
-        return rows[stays], point[stays]
-
-    def _aim(self, rows: Rows, point: Floats, templates: Sequence[Template | None]) -> None:
-        """Take the steps whose linearisation points are ``point``."""
-        other = (point != self._point[rows]).any(axis=1)
+        point = np.rint(guess_px / _GRID_PX) * _GRID_PX
+        other = point != self._point[rows]
         if not other.any():
-            return
-        for row, at in zip(rows[other], point[other], strict=True):
+            return []
+        other_rows = other.any(axis=1)
+        changed: list[int] = rows[other_rows].tolist()
+        furthest = np.subtract(image.shape[1::-1], self._shape[::-1])
+        for row, its in zip(changed, point[other_rows], strict=True):
+            whole = np.rint(its)
+            corner = self._corner_px[row] + whole.astype(np.int64)
+            self._seen_px[row] = np.clip(corner, 0, furthest)
+            self._outside[row] = (corner != self._seen_px[row]).any()
             template = templates[row]
-            assert template is not None, "only regions that have begun are fitted"
-            x, y = (at - self._whole[row]).tolist()
+            if template is None:
+                continue  # it is looked at, and cannot be fitted
+            x, y = (its - whole).tolist()
             step = template.step((x, y))
-            self._planes[row] = step.planes
-            self._inverse[row], self._normal[row] = step.inverse, step.normal
-            self._bias[row], self._curve[row] = step.bias, step.curve
-            self._blur_squares[row], self._fineness[row] = step.blur_squares, step.fineness
+            self._point[row] = its
+            self._planes[row, :PLANES] = step.planes
+            self._solution[row], self._curve[row] = step.solution, step.curve
+            self._blur_squares[row], self._blur_scale[row] = step.blur_squares, step.blur_scale
             self._noise_gain[row] = step.noise_gain
-        self._point[rows] = point
+        return changed
 
-    def _solve(self, rows: Rows, fits: Fits, textured: Floats) -> None:
-        """One step for each of the rows."""
-        at = slice(None) if len(rows) == len(self._every) else rows  # a slice copies nothing
-        difference = self._difference[: len(rows)]
-        products = np.empty((len(rows), PLANES), np.float32)
-        for row, one, its in zip(rows.tolist(), difference, products, strict=True):
-            planes = self._planes[row]
-            np.subtract(self._grey[row], planes[2], out=one)
-            np.dot(planes, one, out=its)
-        sums = np.hstack([products[:, _SUMS], (difference @ self._ones)[:, None]])
-        sums, blur = sums.astype(np.float64), products[:, _BLUR].astype(np.float64)
-        squares = (difference[:, None] @ difference[:, :, None])[:, 0, 0].astype(np.float64)
-        linear = (self._inverse[at] @ sums[:, :, None])[:, :, 0] + self._bias[at]
-        normal_linear = (self._normal[at] @ linear[:, :, None])[:, :, 0]
-        squares += (linear * (normal_linear - 2 * sums)).sum(axis=1)
+    def _windows(self, image: Picture) -> Picture:
+        """All places of a region as a view: indexing it by y and x is one call for many regions."""
+        image = np.ascontiguousarray(image)
+        (height, width), (down, across, _) = self._shape, image.strides
+        places = image.shape[0] - height + 1, image.shape[1] - width + 1
+        return np.ndarray(
+            (*places, height, 3 * width), np.uint8, image, strides=(down, across, down, 1)
+        )
+
+    def _look(self, windows: Picture, part: slice) -> Picture:
+        """Cut these rows out, make them grey, and multiply; returns what was cut out, (rows, bytes)."""
+        x, y = self._seen_px[part].T
+        levels: Picture = windows[y, x].reshape(len(x), -1)
+        colour_32, grey = self._colour_32[: len(levels)], self._grey[: len(levels)]
+        np.copyto(colour_32, levels.reshape(colour_32.shape))
+        cv2.cvtColor(colour_32, cv2.COLOR_BGR2GRAY, dst=grey)
+        planes = self._planes[part]
+        difference = planes[:, _DIFFERENCE]
+        np.subtract(grey, planes[:, _TEMPLATE], out=difference)
+        np.matmul(planes, difference[:, :, None], out=self._products[part])
+        return levels
+
+    def _look_again(
+        self,
+        image: Picture,
+        rows: Rows,
+        templates: Sequence[Template | None],
+        guess_px: Floats,
+    ) -> None:
+        """Look where the guesses (rows, 2) are now; nearly always that is where the last ones were."""
+        changed = self._aim(image, rows, templates, guess_px)
+        if changed:
+            windows = self._windows(image)
+            for row in changed:
+                self._look(windows, slice(row, row + 1))
+
+    def _explained(self, textured: Floats) -> Fits:
+        """What the last look at each region says."""
+        products = self._products[:, :, 0].T.astype(np.float64)
+        sums = np.ones((len(textured), 5, 1))
+        sums[:, :4, 0] = products[:4].T
+        solved = np.ascontiguousarray((self._solution @ sums)[:, :, 0].T)
+        linear = self._linear = solved[:4]
+        squares = products[_DIFFERENCE] + (linear * solved[4:]).sum(axis=0)
         np.maximum(squares, 0.0, out=squares)
-        counts = self._noise_gain[at] < textured[at, None]
-        fits.flat[at] = ~counts.any(axis=1)
-        moved_px, gain = _motion(linear, counts)
-        bent = powers(np.clip(moved_px, -2 * LINEAR_PX, 2 * LINEAR_PX)) * gain
-        answer = linear - (self._curve[at] @ bent[:, :, None])[:, :, 0]
-        moved_px, gain = _motion(answer, counts)
-        self._answer[at] = linear
-        fits.moved_px[at] = self._point[at] + moved_px
-        fits.noise_gain[at] = self._noise_gain[at] / gain
-        fits.gain[at] = 1.0 + answer[:, 2]
-        fits.offset_grey[at] = answer[:, 3]
-        residual_grey = np.sqrt(squares / (difference.shape[1] - 4))
-        fits.residual_grey[at] = np.maximum(residual_grey, QUANTISATION_GREY)
-        blur_squares = self._blur_squares[at]
-        fits.blur[at] = 2 * blur / (blur_squares * gain[:, 0]) * self._fineness[at]
-        fits.blur_share[at] = blur**2 / (blur_squares * np.maximum(squares, 1e-9))
+        counts = textured > self._noise_gain.T
+        gain = np.maximum(1.0 + linear[2], _LEAST_GAIN)
+        moved_px = (linear[:2] * counts / gain).clip(-2 * LINEAR_PX, 2 * LINEAR_PX)
+        bent = powers(moved_px) * gain
+        answer = linear - (self._curve @ bent.T[:, :, None])[:, :, 0].T
+        gain = np.maximum(1.0 + answer[2], _LEAST_GAIN)
+        moved_px = answer[:2] * counts / gain
+        residual_grey = np.sqrt(squares / (self._planes.shape[2] - 4))
+        blur = products[_BLUR]
+        return Fits(
+            moved_px=self._point + moved_px.T,
+            noise_gain=(self._noise_gain.T / gain).T,
+            gain=1.0 + answer[2],
+            offset_grey=answer[3],
+            residual_grey=np.maximum(residual_grey, QUANTISATION_GREY),
+            blur=blur * self._blur_scale / gain,
+            blur_share=blur * blur / (self._blur_squares * np.maximum(squares, 1e-9)),
+            flat=~(counts[0] | counts[1]),
+            far_px=np.maximum(*np.abs(moved_px)),
+            problem=[None] * len(textured),
+        )
 
 
 def _blocks(first: Whole, side_px: int) -> Pixels:
@@ -281,17 +295,11 @@ def _blocks(first: Whole, side_px: int) -> Pixels:
     return lines
 
 
-def _motion(answer: Floats, counts: Flags) -> tuple[Floats, Floats]:
-    """Motion along the axes that count, (rows, 2), and gain, (rows, 1)."""
-    gain = np.maximum(1.0 + answer[:, 2:3], _LEAST_GAIN)
-    return np.where(counts, answer[:, :2] / gain, 0.0), gain
-
-
-def _clipped(colour: Picture) -> str | None:
-    """What is wrong with the exposure, judged on green."""
-    most = _MOST_CLIPPED * colour.shape[0] * colour.shape[1]
-    if np.count_nonzero(colour[:, :, 1] >= _SATURATED_GREY) > most:
+def _clipped(levels: Picture) -> str | None:
+    """What is wrong with the exposure, judged on green; levels are (bytes,) of one region."""
+    green = levels[1::3]
+    if np.count_nonzero(green >= _SATURATED_GREY) > _MOST_CLIPPED * green.size:
         return SATURATED
-    if np.count_nonzero(colour[:, :, 1] <= _DARK_GREY) > most:
+    if np.count_nonzero(green <= _DARK_GREY) > _MOST_CLIPPED * green.size:
         return DARK
     return None

@@ -12,7 +12,7 @@ from runtime.displacement.batch import OUT_OF_PICTURE
 from runtime.displacement.box import Box, Floats
 from runtime.displacement.codec import CodecError
 from runtime.displacement.displacement import Displacement
-from runtime.displacement.shake import ShakeCompensation
+from runtime.displacement.shake import Model, ShakeCompensation
 from runtime.displacement.spline import EDGE_PX
 from runtime.displacement.template_keeper import CODED_NS, LEARNED_PICTURES, boxes_of
 from runtime.displacement.tracker import BEYOND, FLAT, LARGEST_SE_PX, Tracked, Tracker
@@ -74,7 +74,8 @@ class DisplacementMeter:
                 "camera back to its former size, or start again with regions for the new one."
             )
         tracked, variance_px2 = self._tracked(frame)
-        self._zero.restart(tracked.began)
+        if tracked.began:
+            self._zero.restart(tracked.began)
         t_ns = frame.t_capture_ns
         began = (*tracked.began, *self._made)
         codec_px2 = self._codec.variance_px2(
@@ -87,27 +88,23 @@ class DisplacementMeter:
 
     def _tracked(self, frame: Frame) -> tuple[Tracked, Floats]:
         """Every region from its first picture, and the variance of that; (regions, 2)."""
-        count = len(self._regions)
-        every = Tracked.nothing([None] * count)
-        walk_px2 = np.zeros((count, 2))
-        for rows, tracker in self._trackers:
-            tracked = tracker.measure(frame.image, frame.t_capture_ns, coded=self._codec.is_coded)
-            every.moved_px[rows], every.noise_px[rows] = tracked.moved_px, tracked.noise_px
-            for row, problem in zip(rows, tracked.problem, strict=True):
-                every.problem[row] = problem
-            every.began += [rows[row] for row in tracked.began]
-            every.made += [rows[row] for row in tracked.made]
-            walk_px2[rows] = tracker.walk_px2
-        return every, np.square(every.noise_px) + walk_px2
+        image, t_ns, coded = frame.image, frame.t_capture_ns, self._codec.is_coded
+        parts = [
+            (rows, tracker.measure(image, t_ns, coded=coded)) for rows, tracker in self._trackers
+        ]
+        every = parts[0][1]
+        if len(parts) > 1:
+            every = _together(parts, len(self._regions))
+        return every, np.square(every.noise_px) + every.walk_px2
 
-    def _steadied(self, t_ns: int, tracked: Tracked, variance_px2: Floats) -> Floats:
+    def _steadied(self, t_ns: int, tracked: Tracked, variance_px2: Floats) -> Floats | None:
         """Take the camera's shake out of all but the references.
 
-        Returns what was taken out, (regions, 2); NaN where nothing was.
+        Returns what was taken out, (regions, 2), NaN where nothing was; None without references.
         """
-        shake_px = np.full_like(tracked.moved_px, np.nan)
         if self._compensation is None:
-            return shake_px
+            return None
+        shake_px = np.full_like(tracked.moved_px, np.nan)
         still, others = self._references, self._others
         moved_px = (tracked.moved_px - self._zero.px)[still]
         zero_px2 = self._zero.variance_px2[still]
@@ -142,27 +139,32 @@ class DisplacementMeter:
         t_ns: int,
         tracked: Tracked,
         variance_px2: Floats,
-        shake_px: Floats,
+        shake_px: Floats | None,
         codec_px2: Floats | None,
     ) -> tuple[Displacement, ...]:
         se_px = np.sqrt(variance_px2 + self._zero.variance_px2)
         textured = se_px <= LARGEST_SE_PX  # False where not measured
         known = textured & self._zero.is_learned
-        steadied = known & np.isfinite(shake_px)
-        values = np.hstack([tracked.moved_px - self._zero.px, se_px, tracked.noise_px, shake_px])
-        told = np.hstack([known, known, known, steadied])
-        x, y, x_se, y_se, x_noise, y_noise, x_out, y_out = _told(values, told)
-        model = None if self._compensation is None else self._compensation.model
-        models = [
-            None if one is None and other is None else model
-            for one, other in zip(x_out, y_out, strict=True)
-        ]
-        problems = tracked.problem
-        for row in np.flatnonzero(~known.all(axis=1)).tolist():
-            problems[row] = problems[row] or _missing(textured[row], known[row])
-        valid = [one is not None or other is not None for one, other in zip(x, y, strict=True)]
-        x_codec: Iterable[float | None] = repeat(None)
-        y_codec: Iterable[float | None] = repeat(None)
+        moved_px = tracked.moved_px - self._zero.px
+        (x, y), (x_se, y_se), (x_noise, y_noise) = (
+            _told(values, known) for values in (moved_px, se_px, tracked.noise_px)
+        )
+        nothing = repeat(None)
+        valid: Iterable[bool] = repeat(True)
+        if not known.all():
+            valid = list(map(any, known.tolist()))
+            for row in np.flatnonzero(~known.all(axis=1)).tolist():
+                tracked.problem[row] = tracked.problem[row] or _missing(textured[row], known[row])
+        models: Iterable[Model | None] = nothing
+        x_out: Iterable[float | None] = nothing
+        y_out: Iterable[float | None] = nothing
+        if self._compensation is not None and shake_px is not None:
+            steadied = known & np.isfinite(shake_px)
+            x_out, y_out = _told(shake_px, steadied)
+            model = self._compensation.model
+            models = [model if any(axes) else None for axes in steadied.tolist()]
+        x_codec: Iterable[float | None] = nothing
+        y_codec: Iterable[float | None] = nothing
         if codec_px2 is not None:
             # Only here: what a codec does must not refuse a region, nor hold an alert back.
             se_px = np.sqrt(np.square(se_px) + np.nan_to_num(codec_px2))
@@ -170,19 +172,34 @@ class DisplacementMeter:
             x_codec, y_codec = _told(np.sqrt(codec_px2), known & np.isfinite(codec_px2))
         # By position, in the order of Displacement: by name, these would be a frame's dearest lines.
         rows = zip(
-            *(self._names, repeat(t_ns), x, y, x_se, y_se, valid, problems),
+            *(self._names, repeat(t_ns), x, y, x_se, y_se, valid, tracked.problem),
             *(x_noise, y_noise, models, x_out, y_out, x_codec, y_codec),
-            strict=False,  # the time has no end
+            strict=False,  # what repeats has no end
         )
         return tuple(map(Displacement._make, rows))
 
 
-def _told(values: Floats, told: NDArray[np.bool_]) -> list[list[float | None]]:
-    """Every column of values (regions, n), with None where it is not told."""
-    boxed = values.astype(object)
-    boxed[~told] = None
-    columns: list[list[float | None]] = boxed.T.tolist()
-    return columns
+def _together(parts: Sequence[tuple[list[int], Tracked]], count: int) -> Tracked:
+    """What several trackers say of the regions with these numbers."""
+    moved_px, noise_px, walk_px2 = np.zeros((3, count, 2))
+    every = Tracked(moved_px, noise_px, walk_px2, [None] * count, [], [])
+    for rows, tracked in parts:
+        moved_px[rows], noise_px[rows] = tracked.moved_px, tracked.noise_px
+        walk_px2[rows] = tracked.walk_px2
+        for row, problem in zip(rows, tracked.problem, strict=True):
+            every.problem[row] = problem
+        every.began += [rows[row] for row in tracked.began]
+        every.made += [rows[row] for row in tracked.made]
+    return every
+
+
+def _told(values: Floats, told: NDArray[np.bool_]) -> tuple[list[float | None], list[float | None]]:
+    """x and y of values (regions, 2), with None where it is not told."""
+    x, y = values.T.tolist()
+    if not told.all():
+        for row, axis in np.argwhere(~told).tolist():
+            (y if axis else x)[row] = None
+    return x, y
 
 
 def _missing(textured: NDArray[np.bool_], known: NDArray[np.bool_]) -> str:

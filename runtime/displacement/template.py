@@ -26,7 +26,7 @@ from runtime.displacement.spline import Spline, noise_products
 
 QUANTISATION_GREY = float(1 / np.sqrt(12))
 """Rounding to 8 bits does not allow less noise than this, in grey levels."""
-PLANES = 4
+PLANES = 5
 """Pictures of a step that each new picture is multiplied with."""
 
 _LEAST_TEXTURE = 0.1  # of the squared slopes that must be more than noise
@@ -42,23 +42,22 @@ class Step:
     """The least-squares step at one sub-pixel shift; parameters x, y, gain, offset.
 
     For D, a picture less the moved template, and b = sums of D times each of x slope, y slope,
-    moved template, 1, the answer is ``inverse @ b + bias``.
+    moved template, 1, the answer is linear in b, and leaves D @ D + answer @ (normal @ answer - 2 b)
+    of the squares.
     """
 
     planes: Pixels
-    """(4, samples): x slope, y slope (both with opposite sign), the template, blur."""
-    inverse: Floats
-    """(4, 4) of the normal matrix, which is mended for the template's noise."""
-    bias: Floats
-    """(4,) mends what the template's noise adds."""
-    normal: Floats
-    """(4, 4) as it is."""
+    """(5, samples): x slope, y slope (both with opposite sign), the template, 1, blur."""
+    solution: Floats
+    """(8, 5), times b and 1: the answer, and normal @ answer - 2 b. The answer's part is mended for the
+    template's noise."""
     curve: Floats
     """(4, 7) what the ``powers`` of a motion from the shift add to the answer."""
     blur_squares: float
     """Sum of squares of the blur plane."""
-    fineness: float
-    """Mean squared wave number of the texture, (1 / px)^2: the finer, the less blur it bears."""
+    blur_scale: float
+    """The sum of D times blur, times this: squared defocus times the texture's mean squared wave number.
+    The finer the texture, the less blur it bears."""
     noise_gain: Floats
     """(2,) standard error of x and y for white noise of one grey level; infinite where flat."""
 
@@ -105,26 +104,27 @@ class Template:
         flat = texture < _LEAST_TEXTURE * normal[:2, :2].diagonal()
         mended = ~np.array([*flat, False, False])
         inverse = _inverse(normal - noise * np.outer(mended, mended))
+        answer = np.column_stack([inverse, inverse @ noise[:, 2]])
         laplacian = plane(2, 0) + plane(0, 2)
         blur = laplacian - (_inverse(normal) @ (columns @ laplacian)) @ columns
+        blur_squares = float(blur @ blur) + 1e-9
+        fineness = float(laplacian @ laplacian / (normal[0, 0] + normal[1, 1] + 1e-9))
         squares = (inverse @ normal @ inverse.T).diagonal()[:2]
         return Step(
-            planes=np.stack([*columns[:3], blur]).astype(np.float32),
-            inverse=inverse,
-            bias=inverse @ noise[:, 2],
-            normal=normal,
+            planes=np.stack([*columns, blur]).astype(np.float32),
+            solution=np.vstack([answer, normal @ answer - 2 * np.eye(4, 5)]),
             curve=inverse @ columns @ bends.T,
-            blur_squares=float(blur @ blur),
-            fineness=float(laplacian @ laplacian / (normal[0, 0] + normal[1, 1] + 1e-9)),
+            blur_squares=blur_squares,
+            blur_scale=2 * fineness / blur_squares,
             noise_gain=np.where(flat, np.inf, np.sqrt(np.abs(squares))),
         )
 
 
 def powers(moved_px: Floats) -> Floats:
-    """What motions (n, 2) have in a step's ``curve``: x^2, xy, y^2, x^3, x^2 y, x y^2, y^3; (n, 7)."""
-    x, y = moved_px.T
+    """What motions (2, n) have in a step's ``curve``: x^2, xy, y^2, x^3, x^2 y, x y^2, y^3; (7, n)."""
+    x, y = moved_px
     xx, yy = x * x, y * y
-    return np.stack([xx, x * y, yy, xx * x, xx * y, x * yy, yy * y], axis=1)
+    return np.array([xx, x * y, yy, xx * x, xx * y, x * yy, yy * y])
 
 
 def noise_of(grey: Pixels) -> float:

@@ -1,12 +1,11 @@
 """Regions of one size followed from picture to picture, each against its own template."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from runtime.displacement.batch import Batch, Fits, Problems, Rows
+from runtime.displacement.batch import LINEAR_PX, Batch, Fits, Problems, Rows
 from runtime.displacement.box import Box, Floats, Picture
 from runtime.displacement.search import is_still_there, searched_px
 from runtime.displacement.template import Template
@@ -37,6 +36,7 @@ _CODEC_BLUR = 1.0  # no more than .8 at crf 12 to 28; defocus by 1.5 px has 1.2
 _CODEC_GREY, _CODEC_SHARE = 4.0, 0.5  # a residual up to both, of faint texture, may be a codec's
 _BLUR_EXPLAINS = 0.2  # of the residual: then the picture is the same, and blurred
 _LEAST_GAIN_OF_SECOND = 0.5  # noise is like noise somewhere, but faintly
+_MOST_FAR_PX = 2 * LINEAR_PX  # of a place from where its last step began
 _EXCESS_EVERY = 8  # frames
 _EXCESS_PRIOR = 4  # looks that white noise counts for before the first
 _EXCESS_LOOKS = 16  # that the blocks' excess of variance is averaged over
@@ -49,19 +49,14 @@ class Tracked:
 
     moved_px: Floats
     noise_px: Floats
+    walk_px2: Floats
+    """Variance that following the look of the regions may have added to their places."""
     problem: Problems
     """Why both axes are missing."""
     began: list[int]
     """Regions that took this picture as their first."""
     made: list[int]
     """Regions whose template this picture has completed: later ones are measured against the average."""
-
-    @classmethod
-    def nothing(cls, problem: Problems) -> "Tracked":
-        """Before anything is measured."""
-        count = len(problem)
-        moved_px, noise_px = np.full((2, count, 2), np.nan)
-        return cls(moved_px, noise_px, problem, [], [])
 
 
 class Tracker:
@@ -73,44 +68,42 @@ class Tracker:
         self._batch = Batch(samples)
         self._keepers = [TemplateKeeper(*boxes) for boxes in zip(patches, samples, strict=True)]
         self._templates: list[Template | None] = [None] * count
-        self._last_px: Floats = np.zeros((count, 2))
-        self._inflation: Floats = np.ones((count, 2))
+        # Of two axes by regions in memory, which numpy is quicker with than with pairs.
+        self._last_px: Floats = np.zeros((2, count)).T
+        self._inflation: Floats = np.ones((2, count)).T
         self._looks = np.zeros(count)
         self._refused = np.zeros(count, np.int64)  # in a row
         self._began_flat = np.zeros(count, bool)
         self._noise_grey = np.ones(count)
         self._texture_grey = np.zeros(count)
-        self._mended, self._learned = np.zeros((2, count), bool)
+        self._begun, self._mended, self._learned = np.zeros((3, count), bool)
         self._shaded = np.zeros(count, bool)  # measured under uneven light
         self._follow_ns = np.zeros(count, np.int64)
-        self._begun = np.zeros(count, bool)
         self._begun_ns = np.zeros(count, np.int64)
         self._frames = 0
-        self.walk_px2: Floats = np.zeros((count, 2))
-        """Variance that following the look of the regions may have added to their places."""
+        self._walk_px2: Floats = np.zeros((2, count)).T
 
     def measure(self, image: Picture, t_ns: int, *, coded: bool = False) -> Tracked:
         """Every region's place in this picture, which may be of ``coded`` video."""
         self._frames += 1
-        tracked = Tracked.nothing(self._batch.expose(image, self._last_px))
-        seen = _fine(tracked.problem)
-        begins = seen & ~self._begun
-        begins |= seen & ~self._mended & (self._refused > LEARNED_PICTURES)
-        rows = np.flatnonzero(seen & ~begins)
+        problem = self._batch.expose(image, self._templates, self._last_px)
+        goes_on = self._begun & (self._mended | (self._refused <= LEARNED_PICTURES))
+        rows = _fine(np.flatnonzero(goes_on), problem)
+        begins = _fine(np.flatnonzero(~goes_on), problem)
         fits = self._fitted(image, rows)
-        self._count_refusals(fits, rows, tracked)
-        good = rows[_fine(fits.problem)[rows]]
-        self._measured(fits, good, tracked)
+        self._count_refusals(fits, rows, problem)
+        good = _fine(rows, fits.problem)
+        tracked = self._measured(fits, good, problem)
         self._take_on(image, t_ns, fits, good, tracked, coded=coded)
-        for row in np.flatnonzero(begins).tolist():
+        for row in begins.tolist():
             self._begin(image, t_ns, row, tracked)
         return tracked
 
     def _fitted(self, image: Picture, rows: Rows) -> Fits:
         """Explain the pictures: from the last displacement, else from where a search leads."""
-        fits = self._fit(image, rows, self._last_px)
+        fits = self._fit(image, rows)
         self._excuse(image, fits, rows)
-        lost = [row for row in _spoilt(fits, rows) if self._may(row)]
+        lost = [row for row in _spoilt(rows, fits.problem) if self._may(row)]
         if lost:
             guess_px = self._last_px.copy()
             for row in lost:
@@ -120,35 +113,55 @@ class Tracker:
                 guess_px[row] = searched_px(image, template.samples, self._samples[row], reach_px)
             found = self._fit(image, np.array(lost), guess_px)
             self._excuse(image, found, np.array(lost))
-            _take(fits, found, [row for row in lost if found.problem[row] in (None, BEYOND)])
-        first = [row for row in rows[~self._mended[rows]].tolist() if not fits.problem[row]]
-        for row in first:
+            fits.take([row for row in lost if found.problem[row] in (None, BEYOND)], found)
+        second = [row for row in rows[~self._mended[rows]].tolist() if not fits.problem[row]]
+        for row in second:
             self._keepers[row].mend(float(fits.residual_grey[row]))
             self._mended[row] = True
             self._renew(row)
-        if first:
-            _take(fits, self._fit(image, np.array(first), fits.moved_px), first)
+        if second:
+            fits.take(second, self._fit(image, np.array(second), fits.moved_px))
         return fits
 
-    def _fit(self, image: Picture, rows: Rows, guess_px: Floats) -> Fits:
+    def _fit(self, image: Picture, rows: Rows, guess_px: Floats | None = None) -> Fits:
+        """Of these rows, from the guesses (regions, 2); without, from the last displacements."""
         textured = LARGEST_SE_PX / self._noise_grey
         fits = self._batch.fit(image, rows, self._templates, guess_px, textured)
-        seen_grey = fits.gain * self._texture_grey
-        most_grey = np.maximum(_MOST_UNEXPLAINED * seen_grey, _MOST_EXCESS * self._noise_grey)
-        most_grey = np.maximum(most_grey, np.minimum(_CODEC_SHARE * seen_grey, _CODEC_GREY))
-        other = (fits.residual_grey > most_grey) | ~fits.settled
-        other |= ~self._mended & (fits.gain < _LEAST_GAIN_OF_SECOND)
-        beyond = np.abs(fits.moved_px).max(axis=1) > LARGEST_MOTION_PX
-        explains = fits.blur_share > _BLUR_EXPLAINS
-        most_blur = np.where(explains, LARGEST_BLUR, _CODEC_BLUR)
-        blurred = np.where(other, explains & (fits.blur > 0), fits.blur > most_blur)
-        blurred &= self._learned  # a single picture's noise would count as sharpness
-        for row in rows[(other | beyond | blurred | fits.flat)[rows]].tolist():
-            if fits.flat[row]:
-                fits.problem[row] = FLAT
-            elif fits.problem[row] is None:
-                fits.problem[row] = BLURRED if blurred[row] else CHANGED if other[row] else BEYOND
+        # Only what may have a problem is looked at more closely, which is nearly always nothing.
+        suspect = fits.flat | (fits.residual_grey > _MOST_EXCESS * self._noise_grey)
+        suspect |= (fits.far_px > _MOST_FAR_PX) | (fits.blur > LARGEST_BLUR)
+        suspect |= (np.abs(fits.moved_px) > LARGEST_MOTION_PX).any(axis=1)
+        suspect |= ~self._mended
+        if suspect.any():
+            for row in rows[suspect[rows]].tolist():
+                fits.problem[row] = self._judged(fits, row)
         return fits
+
+    def _judged(self, fits: Fits, row: int) -> str | None:
+        """Why the region cannot be measured by this fit."""
+        if fits.flat[row]:
+            return FLAT
+        if fits.problem[row] is not None:
+            return fits.problem[row]
+        residual_grey, noise_grey = fits.residual_grey[row], self._noise_grey[row]
+        seen_grey = fits.gain[row] * self._texture_grey[row]
+        other = residual_grey > max(
+            _MOST_UNEXPLAINED * seen_grey,
+            _MOST_EXCESS * noise_grey,
+            min(_CODEC_SHARE * seen_grey, _CODEC_GREY),
+        )
+        other |= fits.far_px[row] > _MOST_FAR_PX
+        other |= not self._mended[row] and fits.gain[row] < _LEAST_GAIN_OF_SECOND
+        if self._learned[row]:  # a single picture's noise would count as sharpness
+            if fits.blur_share[row] > _BLUR_EXPLAINS:
+                blurred = fits.blur[row] > (0.0 if other else LARGEST_BLUR)
+            else:
+                blurred = not other and fits.blur[row] > _CODEC_BLUR
+            if blurred:
+                return BLURRED
+        if other:
+            return CHANGED
+        return BEYOND if np.abs(fits.moved_px[row]).max() > LARGEST_MOTION_PX else None
 
     def _excuse(self, image: Picture, fits: Fits, rows: Rows) -> None:
         """Measure these regions all the same where only the light on them is uneven.
@@ -157,8 +170,10 @@ class Tracker:
         """
         excusable = [
             row
-            for row in _spoilt(fits, rows)
-            if fits.problem[row] == CHANGED and fits.settled[row] and self._learned[row]
+            for row in _spoilt(rows, fits.problem)
+            if fits.problem[row] == CHANGED
+            and fits.far_px[row] <= _MOST_FAR_PX
+            and self._learned[row]
         ]
         was_shaded = self._shaded[excusable]
         self._shaded[rows] = False
@@ -180,28 +195,32 @@ class Tracker:
         refused = int(self._refused[row])
         return refused < _SEARCHED_AT_ONCE or (self._frames + row) % _SEARCH_EVERY == 0
 
-    def _count_refusals(self, fits: Fits, rows: Rows, tracked: Tracked) -> None:
-        self._refused[rows[_fine(fits.problem)[rows]]] = 0
-        for row in _spoilt(fits, rows):
-            problem = fits.problem[row]
+    def _count_refusals(self, fits: Fits, rows: Rows, problem: Problems) -> None:
+        if self._refused.any():
+            self._refused[_fine(rows, fits.problem)] = 0
+        for row in _spoilt(rows, fits.problem):
             self._refused[row] += 1
-            if not self._mended[row] and self._began_flat[row]:
-                problem = FLAT
-            tracked.problem[row] = problem
+            began_flat = not self._mended[row] and self._began_flat[row]
+            problem[row] = FLAT if began_flat else fits.problem[row]
 
-    def _measured(self, fits: Fits, rows: Rows, tracked: Tracked) -> None:
+    def _measured(self, fits: Fits, rows: Rows, problem: Problems) -> Tracked:
         """Displacements and standard errors of the regions whose pictures are explained."""
         if self._frames % _EXCESS_EVERY == 0:
             self._inflate(fits, rows)
-        noise_px = fits.residual_grey[:, None] * fits.noise_gain
-        noise_px *= np.sqrt(np.maximum(self._inflation, 1.0))
-        noise_px[~self._learned] /= np.sqrt(2)  # the template is one picture, as noisy as this one
-        flat = noise_px > LARGEST_SE_PX
-        self._last_px[rows] = fits.moved_px[rows]
-        tracked.moved_px[rows] = np.where(flat, np.nan, fits.moved_px)[rows]
-        tracked.noise_px[rows] = np.where(flat, np.nan, noise_px)[rows]
-        for row in rows[flat[rows].all(axis=1)].tolist():
-            tracked.problem[row] = FLAT
+        widened_grey = np.sqrt(np.maximum(self._inflation, 1.0)) * fits.residual_grey[:, None]
+        if not self._learned.all():  # the template is one picture, as noisy as this one
+            widened_grey[~self._learned] /= np.sqrt(2)
+        noise_px = widened_grey * fits.noise_gain
+        told = noise_px <= LARGEST_SE_PX
+        if len(rows) < len(told):
+            told &= np.isin(np.arange(len(told)), rows)[:, None]
+        moved_px = fits.moved_px
+        self._last_px[rows] = moved_px[rows]
+        if not told.all():
+            for row in rows[~told[rows].any(axis=1)].tolist():
+                problem[row] = FLAT
+            moved_px, noise_px = np.where(told, (moved_px, noise_px), np.nan)
+        return Tracked(moved_px, noise_px, self._walk_px2, problem, [], [])
 
     def _inflate(self, fits: Fits, rows: Rows) -> None:
         """By how much variances are larger than white noise would make them."""
@@ -215,8 +234,13 @@ class Tracker:
         self, image: Picture, t_ns: int, fits: Fits, rows: Rows, tracked: Tracked, *, coded: bool
     ) -> None:
         """Let templates learn from the picture, and one of the finished ones follow it."""
-        usable = rows[(_fine(tracked.problem) & ~self._shaded)[rows]]
-        for row in usable[~self._learned[usable]].tolist():
+        follow_ns, learns = self._follow_ns, ~self._learned
+        due = (follow_ns <= t_ns) | (follow_ns > t_ns + FOLLOW_EVERY_NS)  # or the clock went back
+        due &= self._learned
+        if not (due | learns).any():
+            return
+        usable = _fine(rows[~self._shaded[rows]], tracked.problem)
+        for row in usable[learns[usable]].tolist():
             keeper = self._keepers[row]
             since_ns = t_ns - self._begun_ns[row]
             made = keeper.learn(
@@ -232,9 +256,7 @@ class Tracker:
                 self._learned[row] = True
                 self._follow_ns[row] = t_ns + FOLLOW_EVERY_NS
                 self._renew(row)
-        follow_ns = self._follow_ns
-        due = (follow_ns <= t_ns) | (follow_ns > t_ns + FOLLOW_EVERY_NS)  # or the clock went back
-        waiting = usable[(due & self._learned)[usable]]
+        waiting = usable[due[usable]]
         if waiting.size:
             row = int(waiting[follow_ns[waiting].argmin()])
             self._follow_ns[row] = t_ns + FOLLOW_EVERY_NS
@@ -269,30 +291,20 @@ class Tracker:
         template = self._templates[row] = keeper.template
         assert template is not None
         self._begun[row] = True
-        self.walk_px2[row] = keeper.walk_px2
+        self._walk_px2[row] = keeper.walk_px2
         self._noise_grey[row] = keeper.noise_grey
         self._texture_grey[row] = template.texture_grey
         self._batch.forget(row)
 
 
-def _fine(problem: Problems) -> NDArray[np.bool_]:
-    """Where there is no problem; quick when there is none at all, which is nearly always so."""
-    if not any(problem):
-        return np.ones(len(problem), bool)
-    return np.array([one is None for one in problem])
+def _fine(rows: Rows, problem: Problems) -> Rows:
+    """The rows without a problem; quick when there is none at all, which is nearly always so."""
+    return rows[[problem[row] is None for row in rows.tolist()]] if any(problem) else rows
 
 
-def _spoilt(fits: Fits, rows: Rows) -> list[int]:
+def _spoilt(rows: Rows, problem: Problems) -> list[int]:
     """The rows with a problem."""
-    return rows[~_fine(fits.problem)[rows]].tolist() if any(fits.problem) else []
-
-
-def _take(fits: Fits, newer: Fits, rows: Sequence[int]) -> None:
-    """The newer fits of these rows in the place of the older."""
-    for one in fields(Fits):
-        older, values = getattr(fits, one.name), getattr(newer, one.name)
-        for row in rows:
-            older[row] = values[row]
+    return [row for row in rows.tolist() if problem[row] is not None] if any(problem) else []
 
 
 def _explained(fits: Fits, row: int) -> tuple[Floats, float, float]:

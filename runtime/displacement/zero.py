@@ -21,11 +21,16 @@ class Zero:
         self._count, self._sum_px, self._sum_px2 = np.zeros((3, regions, 2))
         self._may_end = np.zeros((regions, 2), bool)
         self.is_learned: NDArray[np.bool_] = np.zeros((regions, 2), bool)
+        self.px: Floats = np.zeros((regions, 2))
+        """The mean so far."""
+        self.variance_px2: Floats = np.zeros((regions, 2))
+        """Of that mean."""
 
     def restart(self, rows: Sequence[int]) -> None:
         """These regions have another first picture."""
         for values in (self._count, self._sum_px, self._sum_px2, self._may_end, self.is_learned):
             values[list(rows)] = 0
+        self._divide()
 
     def learn(self, moved_px: Floats, noise_px: Floats, made: Sequence[int]) -> None:
         """Take what is measured (NaN is not) of what has not been learned yet.
@@ -33,22 +38,16 @@ class Zero:
         With these pictures the templates of the regions ``made`` are complete, and so are their zeros; only
         an axis that was missing takes longer.
         """
+        if self.is_learned.all():
+            return
         self._may_end[list(made)] = True
         takes = np.isfinite(moved_px) & ~self.is_learned
-        if takes.any():
-            self._count += takes
-            self._sum_px += np.where(takes, moved_px, 0.0)
-            self._sum_px2 += np.where(takes, np.square(noise_px), 0.0)
-            self.is_learned |= (self._count >= LEARNED_PICTURES) & self._may_end
+        self._count += takes
+        self._sum_px += np.where(takes, moved_px, 0.0)
+        self._sum_px2 += np.where(takes, np.square(noise_px), 0.0)
+        self.is_learned |= (self._count >= LEARNED_PICTURES) & self._may_end
+        self._divide()
 
-    @property
-    def px(self) -> Floats:
-        """The mean so far."""
-        mean_px: Floats = self._sum_px / np.maximum(self._count, 1)
-        return mean_px
-
-    @property
-    def variance_px2(self) -> Floats:
-        """Of that mean."""
-        variance_px2: Floats = self._sum_px2 / np.square(np.maximum(self._count, 1))
-        return variance_px2
+    def _divide(self) -> None:
+        count = np.maximum(self._count, 1)
+        self.px, self.variance_px2 = self._sum_px / count, self._sum_px2 / np.square(count)
