@@ -1,18 +1,21 @@
-"""What a window costs at least in this design: its pixels made grey, the sums of one step, its result.
+"""What a window costs at least in this design: its pixels made grey and the sums of one step, compiled; and
+all that is neither pixels nor least squares, as it is.
 
 A part of ``python -m benchmarks.marks``.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import repeat
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.config import Region
-from runtime.displacement import Displacement
+from runtime.displacement import Displacement, DisplacementMeter
+from runtime.displacement.batch import Batch, Fits
 from runtime.frame import Frame
 
 Bytes = NDArray[np.uint8]
@@ -28,16 +31,31 @@ class Floor:
 
     kernel_us: float
     """Cut out, made grey, less the template, four sums and the squares: compiled with numba."""
-    result_us: float
-    """To make a Displacement of ready numbers."""
+    rest_us: float
+    """All of the measurement but what becomes of pixels: standard errors, what is refused, templates
+    that follow, results."""
 
     @property
     def whole_us(self) -> float:
-        return self.kernel_us + self.result_us
+        return self.kernel_us + self.rest_us
 
 
-def floor(regions: Sequence[Region], frames: Sequence[Frame], runs: int) -> Floor:
-    """Medians of some runs; the regions have one size."""
+def floor(regions: Sequence[Region], frames: Sequence[Frame], learning: int, runs: int) -> Floor:
+    """Medians of some runs over the frames after the first ``learning``; the regions have one size."""
+    ways = _kernel(regions, frames[0]), _rest(regions, frames[:learning])
+    took_s = [[_took_s(way, frames[learning:]) for way in ways] for _ in range(runs)]
+    windows = len(frames[learning:]) * len(regions)
+    kernel_us, rest_us = (1e6 * np.median(took_s, axis=0) / windows).tolist()
+    return Floor(kernel_us, rest_us)
+
+
+def _took_s(way: Callable[[Sequence[Frame]], object], frames: Sequence[Frame]) -> float:
+    begun_s = time.process_time()
+    way(frames)
+    return time.process_time() - begun_s
+
+
+def _kernel(regions: Sequence[Region], first: Frame) -> Callable[[Sequence[Frame]], None]:
     from numba import njit
 
     count, height, width = len(regions), regions[0].height, regions[0].width
@@ -45,27 +63,45 @@ def floor(regions: Sequence[Region], frames: Sequence[Frame], runs: int) -> Floo
     planes = np.random.default_rng(1).normal(size=(count, 3, height * width)).astype(np.float32)
     grey, sums = np.empty_like(planes[:, 0]), np.empty((count, 5), np.float32)
     look, add = njit(fastmath=True)(_grey), njit(fastmath=True)(_sums)
-    names, numbers = [one.name for one in regions], [0.01] * count
 
-    def kernel(frame: Frame) -> None:
-        look(frame.image, corners, height, width, grey)
-        add(grey, planes, sums)
+    def kernel(frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            look(frame.image, corners, height, width, grey)
+            add(grey, planes, sums)
 
-    def results(frame: Frame) -> None:
-        _results(names, frame.t_capture_ns, numbers)
-
-    kernel(frames[0])  # compiles it
-    took_s = [[_took_s(way, frames) for way in (kernel, results)] for _ in range(runs)]
-    windows = len(frames) * count
-    kernel_us, result_us = (1e6 * np.median(took_s, axis=0) / windows).tolist()
-    return Floor(kernel_us, result_us)
+    kernel([first])  # compiles it
+    return kernel
 
 
-def _took_s(way: Callable[[Frame], object], frames: Sequence[Frame]) -> float:
-    begun_s = time.process_time()
-    for frame in frames:
-        way(frame)
-    return time.process_time() - begun_s
+def _rest(
+    regions: Sequence[Region], learning: Sequence[Frame]
+) -> Callable[[Sequence[Frame]], tuple[Displacement, ...]]:
+    """The measurement after these frames, to which all others look like the last of them.
+
+    What it returns says what the last of its frames came to.
+    """
+    meter, count, fits = DisplacementMeter(regions), len(regions), list[Fits]()
+    fit = Batch.fit
+
+    def kept(*given: Any) -> Fits:
+        fits[:] = [fit(*given)]
+        return fits[0]
+
+    with patch.object(Batch, "fit", kept):
+        for frame in learning:
+            meter.measure(frame)
+
+    def rest(frames: Sequence[Frame]) -> tuple[Displacement, ...]:
+        with (
+            patch.object(Batch, "expose", lambda *_: [None] * count),
+            patch.object(Batch, "fit", lambda *_: replace(fits[0], problem=[None] * count)),
+            patch.object(Batch, "excess", lambda *_: np.ones((count, 2))),
+        ):
+            for frame in frames[:-1]:
+                meter.measure(frame)
+            return meter.measure(frames[-1])
+
+    return rest
 
 
 def _grey(image: Bytes, corners: Whole, height: int, width: int, grey: Pixels) -> None:
@@ -103,12 +139,3 @@ def _sums(grey: Pixels, planes: Pixels, sums: Pixels) -> None:
             squares += less * less
         sums[row, 0], sums[row, 1], sums[row, 2] = x_sum, y_sum, template_sum
         sums[row, 3], sums[row, 4] = plain_sum, squares
-
-
-def _results(names: list[str], t_ns: int, numbers: list[float]) -> tuple[Displacement, ...]:
-    """As the meter makes them."""
-    nothing = repeat(None)
-    columns = (names, repeat(t_ns), *[numbers] * 4, repeat(True), nothing, numbers, numbers)
-    rest = len(Displacement._fields) - len(columns)
-    rows = zip(*columns, *[nothing] * rest, strict=False)
-    return tuple(map(Displacement._make, rows))

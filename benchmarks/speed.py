@@ -62,15 +62,18 @@ STEADY = Case(8, 4, 64, 240)
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """Processor time (s) of every run of one case, the two methods by turns."""
+    """Processor time (s) of every run of one case, the measurement and pyidi by turns."""
 
     case: Case
+    floor: Floor
     learning_s: tuple[float, ...]
     """Of the measurement's first LEARNING frames."""
     after_s: tuple[float, ...]
     """Of all its others."""
     peer_s: tuple[float, ...]
     """pyidi's, of the whole clip."""
+    uncompiled_s: tuple[float, ...]
+    """pyidi's without its compiled kernel."""
 
     @property
     def after_hz(self) -> float:
@@ -88,44 +91,47 @@ class Race:
         return self.case.points * self.case.frames / float(np.median(self.peer_s))
 
     @property
+    def uncompiled_hz(self) -> float:
+        return self.case.points * self.case.frames / float(np.median(self.uncompiled_s))
+
+    @property
     def ratio(self) -> float:
-        """Median over the runs, once the reference is learned."""
+        """Over pyidi, once the reference is learned; median over the runs."""
+        return self._over(self.peer_s)
+
+    @property
+    def uncompiled_ratio(self) -> float:
+        return self._over(self.uncompiled_s)
+
+    @property
+    def wanted_us(self) -> float:
+        """What a window may take, for WANTED_TIMES pyidi's speed."""
+        return 1e6 / self.peer_hz / WANTED_TIMES
+
+    def _over(self, peer_s: tuple[float, ...]) -> float:
         share = 1 - LEARNING / self.case.frames
-        return float(np.median(np.divide(self.peer_s, self.after_s))) * share
+        return float(np.median(np.divide(peer_s, self.after_s))) * share
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
     races: tuple[Race, ...]
-    uncompiled_hz: float
-    """Point-frames a second of pyidi's own way without numba; first case."""
-    floor: Floor
-    """Of the first case."""
     displacement_hz: float
     """Frames a second once the reference is learned."""
     everything_hz: float
     """With velocity, spectra and alert rules."""
 
-    @property
-    def wanted_us(self) -> float:
-        """What a window of the first case may take, for WANTED_TIMES pyidi's speed."""
-        return 1e6 / self.races[0].peer_hz / WANTED_TIMES
-
 
 def measured(runs: int) -> Speed:
     """Time everything. Nothing else should run meanwhile."""
     races = tuple(_raced(case, runs) for case in CASES)
-    regions, frames = CASES[0].clip()
-    least = floor(regions, frames, runs)
-    few = np.stack([frame.image[:, :, 0] for frame in frames[: CASES[0].frames // 10]])
-    slow_s = _processor_s(partial(lucas_kanade, few, regions, compiled=False))
     regions, frames = STEADY.clip()
     config = Config(camera=Camera(source="clip"), regions=tuple(regions))
     hz = [
         (STEADY.frames - LEARNING) / _split_s(measure, frames)[1]
         for measure in (DisplacementMeter(regions).measure, Measurement(config).process)
     ]
-    return Speed(races, CASES[0].points * len(few) / slow_s, least, *hz)
+    return Speed(races, *hz)
 
 
 def _raced(case: Case, runs: int) -> Race:
@@ -135,8 +141,13 @@ def _raced(case: Case, runs: int) -> Race:
     rows = []
     for _ in range(runs):
         ours_s = _split_s(DisplacementMeter(regions).measure, frames)
-        rows.append((*ours_s, _processor_s(partial(lucas_kanade, grey, regions))))
-    return Race(case, *(tuple(column) for column in zip(*rows, strict=True)))
+        peers_s = [
+            _processor_s(partial(lucas_kanade, grey, regions, compiled=compiled))
+            for compiled in (True, False)
+        ]
+        rows.append((*ours_s, *peers_s))
+    times_s = (tuple(column) for column in zip(*rows, strict=True))
+    return Race(case, floor(regions, frames, LEARNING, runs), *times_s)
 
 
 def _split_s(measure: Callable[[Frame], object], frames: Sequence[Frame]) -> tuple[float, float]:
@@ -158,20 +169,20 @@ def _processor_s(work: Callable[[], object]) -> float:
 
 
 def marks(speed: Speed) -> Iterator[Mark]:
-    ratios = [race.ratio for race in speed.races]
+    first = speed.races[0]
     told = ", ".join(
         f"{race.ratio:.1f} times with {race.case.points} windows of {race.case.side_px}x"
         f"{race.case.side_px} px"
         for race in speed.races
     )
-    uncompiled = speed.races[0].after_hz / speed.uncompiled_hz
+    uncompiled = ", ".join(f"{race.uncompiled_ratio:.0f}" for race in speed.races)
     yield Mark(
         "point-frames a second over pyidi's, one core each",
         f"at least {WANTED_TIMES:g} times",
-        f"{told}; {uncompiled:.0f} times pyidi without its compiled kernel",
-        min(ratios) >= WANTED_TIMES,
-        f"pyidi 1.4 compiles its loop with numba: {WANTED_TIMES:g} times it leaves {speed.wanted_us:.2f} "
-        f"µs for a window; its compiled sums and its result alone take {speed.floor.whole_us:.2f} µs",
+        f"{told}; {uncompiled} times pyidi without its compiled kernel",
+        min(race.ratio for race in speed.races) >= WANTED_TIMES,
+        f"pyidi 1.4 compiles its loop with numba: {WANTED_TIMES:g} times it leaves {first.wanted_us:.2f} µs "
+        f"for a window of the first; all but what becomes of pixels takes {first.floor.rest_us:.2f} µs",
     )
     ratio = speed.displacement_hz / WANTED_HZ
     yield Mark(
@@ -192,36 +203,36 @@ def section(speed: Speed, runs: int) -> Iterator[str]:
         "which the reference is learned; *whole clip*: with them. pyidi's figure is of the whole clip; "
         "its preparation takes no time.\n"
     )
-    yield "| windows | frames | after learning, point-frames a second | whole clip | pyidi | ratio |"
-    yield "|---|" + "---:|" * 5
+    yield (
+        "| windows | frames | after learning, point-frames a second | whole clip | pyidi | ratio "
+        "| pyidi without numba | ratio |"
+    )
+    yield "|---|" + "---:|" * 7
     for race in speed.races:
         case = race.case
         yield (
             f"| {case.points} of {case.side_px}x{case.side_px} px | {case.frames} "
-            f"| {race.after_hz:,.0f} | {race.whole_hz:,.0f} | {race.peer_hz:,.0f} | {race.ratio:.1f} |"
+            f"| {race.after_hz:,.0f} | {race.whole_hz:,.0f} | {race.peer_hz:,.0f} | {race.ratio:.1f} "
+            f"| {race.uncompiled_hz:,.0f} | {race.uncompiled_ratio:.0f} |"
         )
+    yield ("\nWithout numba, which pip installs with it, pyidi falls back to numpy.\n")
     yield (
-        f"\nWithout numba pyidi falls back to numpy: {speed.uncompiled_hz:,.0f} point-frames a second of "
-        f"{CASES[0].side_px}x{CASES[0].side_px} px.\n"
+        "How fast could it be at best? Processor time for one window, µs. *wanted*: a "
+        f"{WANTED_TIMES:g}th of pyidi's. *pixels, compiled*: a kernel compiled with numba that only cuts "
+        "windows out, makes them grey, takes the template away, and adds up four products and the squares. "
+        "*all else*: the measurement as it is, without what it does to pixels and without the least "
+        "squares: standard errors, what is refused, templates that follow, results.\n"
     )
-    case, least = CASES[0], speed.floor
-    most = WANTED_TIMES * speed.wanted_us / least.whole_us
-    left_us = speed.wanted_us - least.whole_us
-    verdict = (
-        "So they alone take longer"
-        if left_us < 0
-        else f"That leaves {left_us:.2f} µs for the step's equations, errors and checks"
-    )
-    yield (
-        f"How fast could it be at best? A kernel compiled with numba that only cuts a window of "
-        f"{case.side_px}x{case.side_px} px out, makes it grey, takes the template away, and adds up four "
-        f"products and the squares takes {least.kernel_us:.2f} µs; to make one `Displacement` of ready "
-        f"numbers takes {least.result_us:.2f} µs. Both together, {least.whole_us:.2f} µs, would be {most:.0f} "
-        f"times pyidi's speed; vector instructions by hand might be faster still. pyidi takes "
-        f"{WANTED_TIMES * speed.wanted_us:.1f} µs for a window, and a {WANTED_TIMES:g}th of that is "
-        f"{speed.wanted_us:.2f} µs. {verdict}. The measurement takes "
-        f"{1e6 / speed.races[0].after_hz:.1f} µs.\n"
-    )
+    yield "| windows | wanted | pixels, compiled | all else | both | the measurement |"
+    yield "|---|" + "---:|" * 5
+    for race in speed.races:
+        case, least = race.case, race.floor
+        yield (
+            f"| {case.points} of {case.side_px}x{case.side_px} px | {race.wanted_us:.2f} "
+            f"| {least.kernel_us:.2f} | {least.rest_us:.2f} | {least.whole_us:.2f} "
+            f"| {1e6 / race.after_hz:.2f} |"
+        )
+    yield ""
     yield (
         f"{STEADY.points} regions of {STEADY.side_px}x{STEADY.side_px} px, after learning: "
         f"{speed.displacement_hz:.0f} frames a second of displacement alone, {speed.everything_hz:.0f} of "

@@ -96,9 +96,10 @@ class Batch:
         self._seen_px: Whole = self._corner_px.copy()  # the corner of what is cut out
         self._outside = np.zeros(count, bool)
         self._solution = np.zeros((count, 8, 5))
+        self._sums = np.ones((count, 5, 1))  # what the solution is multiplied with
         self._linear = np.zeros((4, count))
         self._curve = np.zeros((count, 4, 7))
-        self._blur_squares, self._blur_scale = np.ones((2, count))
+        self._blur_scale = np.ones(count)
         self._noise_gain = np.full((2, count), np.inf).T
 
     def expose(
@@ -214,8 +215,7 @@ class Batch:
             self._point[row] = its
             self._planes[row, :PLANES] = step.planes
             self._solution[row], self._curve[row] = step.solution, step.curve
-            self._blur_squares[row], self._blur_scale[row] = step.blur_squares, step.blur_scale
-            self._noise_gain[row] = step.noise_gain
+            self._blur_scale[row], self._noise_gain[row] = step.blur_scale, step.noise_gain
         return changed
 
     def _windows(self, image: Picture) -> Picture:
@@ -256,13 +256,12 @@ class Batch:
 
     def _explained(self, textured: Floats) -> Fits:
         """What the last look at each region says."""
-        products = self._products[:, :, 0].T.astype(np.float64)
-        sums = np.ones((len(textured), 5, 1))
-        sums[:, :4, 0] = products[:4].T
-        solved = np.ascontiguousarray((self._solution @ sums)[:, :, 0].T)
+        self._sums[:, :4] = self._products[:, :4]
+        blur, squares = self._products[:, _BLUR:, 0].T.astype(np.float64)
+        solved = np.ascontiguousarray((self._solution @ self._sums)[:, :, 0].T)
         linear = self._linear = solved[:4]
-        squares = products[_DIFFERENCE] + (linear * solved[4:]).sum(axis=0)
-        np.maximum(squares, 0.0, out=squares)
+        squares += (linear * solved[4:]).sum(axis=0)
+        np.maximum(squares, 1e-9, out=squares)
         counts = textured > self._noise_gain.T
         gain = np.maximum(1.0 + linear[2], _LEAST_GAIN)
         moved_px = (linear[:2] * counts / gain).clip(-2 * LINEAR_PX, 2 * LINEAR_PX)
@@ -271,7 +270,6 @@ class Batch:
         gain = np.maximum(1.0 + answer[2], _LEAST_GAIN)
         moved_px = answer[:2] * counts / gain
         residual_grey = np.sqrt(squares / (self._planes.shape[2] - 4))
-        blur = products[_BLUR]
         return Fits(
             moved_px=self._point + moved_px.T,
             noise_gain=(self._noise_gain.T / gain).T,
@@ -279,7 +277,7 @@ class Batch:
             offset_grey=answer[3],
             residual_grey=np.maximum(residual_grey, QUANTISATION_GREY),
             blur=blur * self._blur_scale / gain,
-            blur_share=blur * blur / (self._blur_squares * np.maximum(squares, 1e-9)),
+            blur_share=blur * blur / squares,
             flat=~(counts[0] | counts[1]),
             far_px=np.maximum(*np.abs(moved_px)),
             problem=[None] * len(textured),

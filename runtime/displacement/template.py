@@ -47,14 +47,13 @@ class Step:
     """
 
     planes: Pixels
-    """(5, samples): x slope, y slope (both with opposite sign), the template, 1, blur."""
+    """(5, samples): x slope, y slope (both with opposite sign), the template, 1; and blur, whose squares
+    add up to 1."""
     solution: Floats
     """(8, 5), times b and 1: the answer, and normal @ answer - 2 b. The answer's part is mended for the
     template's noise."""
     curve: Floats
     """(4, 7) what the ``powers`` of a motion from the shift add to the answer."""
-    blur_squares: float
-    """Sum of squares of the blur plane."""
     blur_scale: float
     """The sum of D times blur, times this: squared defocus times the texture's mean squared wave number.
     The finer the texture, the less blur it bears."""
@@ -107,15 +106,14 @@ class Template:
         answer = np.column_stack([inverse, inverse @ noise[:, 2]])
         laplacian = plane(2, 0) + plane(0, 2)
         blur = laplacian - (_inverse(normal) @ (columns @ laplacian)) @ columns
-        blur_squares = float(blur @ blur) + 1e-9
+        blur_norm = float(np.linalg.norm(blur)) + 1e-9
         fineness = float(laplacian @ laplacian / (normal[0, 0] + normal[1, 1] + 1e-9))
         squares = (inverse @ normal @ inverse.T).diagonal()[:2]
         return Step(
-            planes=np.stack([*columns, blur]).astype(np.float32),
+            planes=np.stack([*columns, blur / blur_norm]).astype(np.float32),
             solution=np.vstack([answer, normal @ answer - 2 * np.eye(4, 5)]),
             curve=inverse @ columns @ bends.T,
-            blur_squares=blur_squares,
-            blur_scale=2 * fineness / blur_squares,
+            blur_scale=2 * fineness / blur_norm,
             noise_gain=np.where(flat, np.inf, np.sqrt(np.abs(squares))),
         )
 

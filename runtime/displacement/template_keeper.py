@@ -15,7 +15,7 @@ too; the standard errors grow with it, and the camera's health judges it.
 import numpy as np
 
 from runtime.displacement.box import Box, Floats, Picture
-from runtime.displacement.spline import EDGE_PX, Spline
+from runtime.displacement.spline import EDGE_PX, moved_once
 from runtime.displacement.template import QUANTISATION_GREY, Template, noise_of
 
 LEARNED_PICTURES = 32
@@ -113,7 +113,7 @@ class TemplateKeeper:
         if not box.is_inside(image):
             return False
         x, y = (whole - moved_px).tolist()
-        self._sum += Spline((box.grey(image) - offset_grey) / gain).moved((x, y))
+        self._sum += (moved_once(box.grey(image), (x, y)) - offset_grey) / gain
         self._count += 1
         return True
 

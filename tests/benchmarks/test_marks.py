@@ -8,10 +8,11 @@ import pytest
 from benchmarks import floor
 from benchmarks.accuracy import TEXTURES, Clip, Outcome, cramer_rao_px
 from benchmarks.accuracy_page import marks
-from benchmarks.clips import Masonry, render, shake
+from benchmarks.clips import Masonry, Scene, render, shake
 from benchmarks.lucas_kanade import lucas_kanade
 from benchmarks.verdicts import rms
 from runtime.config import Region
+from runtime.displacement import DisplacementMeter
 from runtime.displacement.box import Box
 
 INSIDE = Region(name="inside", x=20, y=20, width=41, height=41)
@@ -140,13 +141,14 @@ def test_rms() -> None:
     assert rms([3.0, 4.0]) == pytest.approx(np.sqrt(12.5))
 
 
-def test_the_results_of_the_floor_are_displacements() -> None:
-    one, other = floor._results(["deck", "pier"], 7, [0.1, 0.2])
-    assert (one.region, one.t_capture_ns, one.x_px, one.valid, one.reason) == (
-        "deck",
-        7,
-        0.1,
-        True,
-        None,
-    )
-    assert (other.y_noise_px, other.x_codec_px) == (0.2, None)
+def test_the_rest_of_the_floor_measures_without_looking_at_pictures() -> None:
+    moved_px = np.linspace(0, 4, 41)
+    clip = list(render(Scene(80, 80), moved_px, np.zeros(41), rate_hz=60))
+    *learning, last = clip
+    meter = DisplacementMeter([INSIDE])
+    for frame in learning:
+        (known,) = meter.measure(frame)
+    (other,) = floor._rest([INSIDE], learning)([last, last])
+    assert known.x_px is not None
+    assert other.x_px == pytest.approx(known.x_px)
+    assert other.t_capture_ns == last.t_capture_ns
