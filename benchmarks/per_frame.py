@@ -40,6 +40,7 @@ from runtime.measurement import Measurement
 from runtime.messages import State
 from runtime.mqtt.publisher import Publisher
 from runtime.priority import stay_in_thread
+from runtime.service.heap import keep_memory_flat
 
 MOST_MS, MOST_COPIES = 4.0, 10.0
 """The marks: processor time a frame, and how many copies of the frame take as long."""
@@ -166,7 +167,8 @@ class Line:
     """The daemon's stations in one thread, evidence and publisher in theirs."""
 
     def __init__(self, config: Config, publisher: Publisher) -> None:
-        stay_in_thread()  # as the daemon does
+        stay_in_thread()  # as the daemon does, and so is this
+        keep_memory_flat()
         self.spent_ns: defaultdict[str, int] = defaultdict(int)
         self.evidence = EvidenceRecorder(config)
         self._measurement = Measurement(config)

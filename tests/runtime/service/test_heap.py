@@ -38,3 +38,29 @@ def test_memory_of_pictures_is_handed_back(how: str, flat: bool) -> None:
         [sys.executable, "-c", PROGRAM, how], check=True, capture_output=True, text=True
     )
     assert (float(answer.stdout) < 20) is flat
+
+
+SERVICE = """
+from runtime import assembly
+from runtime.service import service
+
+
+def assembled(*_, **__):
+    raise SystemExit("begun")
+
+
+service.keep_memory_flat = lambda: print("flat, and ", end="", flush=True)
+assembly.assembled = assembled
+service.Service(None, None).run(None)
+"""
+
+
+def test_a_service_begins_with_that() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", SERVICE],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert answer.stdout == "flat, and begun\n"
