@@ -22,11 +22,8 @@ LINEAR_PX = 0.15
 BLOCK_PX = 8
 """Of video codecs' transforms, on a grid from the picture's corner."""
 
-_TEMPLATE, _BLUR, _DIFFERENCE = (
-    2,
-    PLANES - 1,
-    PLANES,
-)  # planes, and products of the difference with them
+# Planes of a batch, and products of the difference with them.
+_TEMPLATE, _BLUR, _DIFFERENCE = 2, PLANES - 1, PLANES
 
 _GRID_PX = 0.25
 _MOST_STEPS = 6
@@ -199,24 +196,25 @@ class Batch:
         other = point != self._point[rows]
         if not other.any():
             return []
-        other_rows = other.any(axis=1)
-        changed: list[int] = rows[other_rows].tolist()
+        others = other.any(axis=1)
+        changed, point = rows[others], point[others]
+        whole = np.rint(point)
+        corner = self._corner_px[changed] + whole.astype(np.int64)
         furthest = np.subtract(image.shape[1::-1], self._shape[::-1])
-        for row, its in zip(changed, point[other_rows], strict=True):
-            whole = np.rint(its)
-            corner = self._corner_px[row] + whole.astype(np.int64)
-            self._seen_px[row] = np.clip(corner, 0, furthest)
-            self._outside[row] = (corner != self._seen_px[row]).any()
+        seen = np.maximum(np.minimum(corner, furthest), 0)
+        self._seen_px[changed], self._outside[changed] = seen, (corner != seen).any(axis=1)
+        self._point[changed] = point
+        turned: list[int] = changed.tolist()
+        for row, (x, y) in zip(turned, (point - whole).tolist(), strict=True):
             template = templates[row]
             if template is None:
-                continue  # it is looked at, and cannot be fitted
-            x, y = (its - whole).tolist()
+                self._point[row] = np.nan  # it is looked at, and cannot be fitted
+                continue
             step = template.step((x, y))
-            self._point[row] = its
             self._planes[row, :PLANES] = step.planes
             self._solution[row], self._curve[row] = step.solution, step.curve
             self._blur_scale[row], self._noise_gain[row] = step.blur_scale, step.noise_gain
-        return changed
+        return turned
 
     def _windows(self, image: Picture) -> Picture:
         """All places of a region as a view: indexing it by y and x is one call for many regions."""
@@ -251,8 +249,9 @@ class Batch:
         changed = self._aim(image, rows, templates, guess_px)
         if changed:
             windows = self._windows(image)
-            for row in changed:
-                self._look(windows, slice(row, row + 1))
+            few = 2 * len(changed) <= len(self._every)
+            for part in [slice(row, row + 1) for row in changed] if few else self._parts:
+                self._look(windows, part)
 
     def _explained(self, textured: Floats) -> Fits:
         """What the last look at each region says."""
