@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from runtime.config import Region
 from runtime.displacement import Displacement, DisplacementMeter
 from runtime.displacement.batch import Batch, Fits
+from runtime.displacement.template_keeper import TemplateKeeper
 from runtime.frame import Frame
 
 Bytes = NDArray[np.uint8]
@@ -32,8 +33,7 @@ class Floor:
     kernel_us: float
     """Cut out, made grey, less the template, four sums and the squares: compiled with numba."""
     rest_us: float
-    """All of the measurement but what becomes of pixels: standard errors, what is refused, templates
-    that follow, results."""
+    """All of the measurement but what becomes of pixels: standard errors, what is refused, results."""
 
     @property
     def whole_us(self) -> float:
@@ -41,9 +41,15 @@ class Floor:
 
 
 def floor(regions: Sequence[Region], frames: Sequence[Frame], learning: int, runs: int) -> Floor:
-    """Medians of some runs over the frames after the first ``learning``; the regions have one size."""
-    ways = _kernel(regions, frames[0]), _rest(regions, frames[:learning])
-    took_s = [[_took_s(way, frames[learning:]) for way in ways] for _ in range(runs)]
+    """Medians of some runs over the frames after the first ``learning``.
+
+    The regions have one size, and none is a reference.
+    """
+    kernel = _kernel(regions, frames[0])
+    took_s = [
+        [_took_s(way, frames[learning:]) for way in (kernel, _rest(regions, frames[:learning]))]
+        for _ in range(runs)
+    ]
     windows = len(frames[learning:]) * len(regions)
     kernel_us, rest_us = (1e6 * np.median(took_s, axis=0) / windows).tolist()
     return Floor(kernel_us, rest_us)
@@ -80,12 +86,12 @@ def _rest(
 
     What it returns says what the last of its frames came to.
     """
-    meter, count, fits = DisplacementMeter(regions), len(regions), list[Fits]()
-    fit = Batch.fit
+    meter, count, fit = DisplacementMeter(regions), len(regions), Batch.fit
+    fits: list[Fits] = []
 
     def kept(*given: Any) -> Fits:
-        fits[:] = [fit(*given)]
-        return fits[0]
+        fits.append(fit(*given))
+        return fits[-1]
 
     with patch.object(Batch, "fit", kept):
         for frame in learning:
@@ -94,8 +100,9 @@ def _rest(
     def rest(frames: Sequence[Frame]) -> tuple[Displacement, ...]:
         with (
             patch.object(Batch, "expose", lambda *_: [None] * count),
-            patch.object(Batch, "fit", lambda *_: replace(fits[0], problem=[None] * count)),
+            patch.object(Batch, "fit", lambda *_: replace(fits[-1], problem=[None] * count)),
             patch.object(Batch, "excess", lambda *_: np.ones((count, 2))),
+            patch.object(TemplateKeeper, "follow", lambda *_: False),
         ):
             for frame in frames[:-1]:
                 meter.measure(frame)

@@ -116,6 +116,7 @@ class PerFrame:
 
 def measure(*, turns: int = 5, frames: int = 240, rules: tuple[Alert, ...] = (QUIET,)) -> PerFrame:
     """Run all stations on ``turns`` x ``frames`` frames. It takes about half a minute."""
+    keep_memory_flat()  # as the service does
     source, from_gstreamer = _source()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
@@ -167,8 +168,7 @@ class Line:
     """The daemon's stations in one thread, evidence and publisher in theirs."""
 
     def __init__(self, config: Config, publisher: Publisher) -> None:
-        stay_in_thread()  # as the daemon does, and so is this
-        keep_memory_flat()
+        stay_in_thread()
         self.spent_ns: defaultdict[str, int] = defaultdict(int)
         self.evidence = EvidenceRecorder(config)
         self._measurement = Measurement(config)

@@ -221,7 +221,7 @@ def section(speed: Speed, runs: int) -> Iterator[str]:
         f"{WANTED_TIMES:g}th of pyidi's. *pixels, compiled*: a kernel compiled with numba that only cuts "
         "windows out, makes them grey, takes the template away, and adds up four products and the squares. "
         "*all else*: the measurement as it is, without what it does to pixels and without the least "
-        "squares: standard errors, what is refused, templates that follow, results.\n"
+        "squares: standard errors, what is refused, results.\n"
     )
     yield "| windows | wanted | pixels, compiled | all else | both | the measurement |"
     yield "|---|" + "---:|" * 5

@@ -26,7 +26,7 @@ LEARNING = (
 
 
 class DisplacementMeter:
-    """Measures the regions of one camera; frames go in one after the other.
+    """Measures the regions of one camera, at least one; frames go in one after the other.
 
     The first frame fixes the picture's size. Raises Failure from the first ``measure`` if a region
     lies outside the picture, and from a later one if the picture's size has changed.
@@ -158,7 +158,8 @@ class DisplacementMeter:
         models: Iterable[Model | None] = nothing
         x_out: Iterable[float | None] = nothing
         y_out: Iterable[float | None] = nothing
-        if self._compensation is not None and shake_px is not None:
+        if shake_px is not None:
+            assert self._compensation is not None
             steadied = known & np.isfinite(shake_px)
             x_out, y_out = _told(shake_px, steadied)
             model = self._compensation.model

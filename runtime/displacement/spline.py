@@ -18,10 +18,9 @@ EDGE_PX = 4
 """What the spline needs of the picture around every sample, with half a pixel of motion."""
 
 _TAPS = np.arange(-3, 4)
+# What makes pixels coefficients, as far as it is more than a millionth.
+_PREFILTER: Floats = ndimage.spline_filter1d(np.eye(37)[18], order=5)
 _BASIS = BSpline.basis_element(np.arange(-3.0, 4.0), extrapolate=False)
-_PREFILTER: Floats = ndimage.spline_filter1d(
-    np.eye(37)[18], order=5
-)  # what makes pixels coefficients
 _DERIVATIVES = (_BASIS, *(_BASIS.derivative(order) for order in (1, 2, 3)))
 
 
@@ -42,7 +41,10 @@ class Spline:
 
 
 def moved_once(grey: Pixels, by_px: tuple[float, float]) -> Pixels:
-    """``Spline(grey).moved(by_px)`` within .001 grey levels, by one filter: for a picture moved once."""
+    """``Spline(grey).moved(by_px)`` within .001 grey levels, by one filter: for a picture moved once.
+
+    Each of by_px (x, y) at most half a pixel, too; (height, width).
+    """
     across, down = (np.convolve(_PREFILTER, _weights(px, 0)) for px in by_px)
     return cast(Pixels, cv2.sepFilter2D(grey, -1, across, down))
 

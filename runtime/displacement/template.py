@@ -26,7 +26,7 @@ from runtime.displacement.spline import Spline, noise_products
 
 QUANTISATION_GREY = float(1 / np.sqrt(12))
 """Rounding to 8 bits does not allow less noise than this, in grey levels."""
-PLANES = 5
+PLANES = 4
 """Pictures of a step that each new picture is multiplied with."""
 
 _LEAST_TEXTURE = 0.1  # of the squared slopes that must be more than noise
@@ -47,8 +47,8 @@ class Step:
     """
 
     planes: Pixels
-    """(5, samples): x slope, y slope (both with opposite sign), the template, 1; and blur, whose squares
-    add up to 1."""
+    """(4, samples): blur, whose squares add up to 1; x slope, y slope (both with opposite sign), the
+    template."""
     solution: Floats
     """(8, 5), times b and 1: the answer, and normal @ answer - 2 b. The answer's part is mended for the
     template's noise."""
@@ -110,7 +110,7 @@ class Template:
         fineness = float(laplacian @ laplacian / (normal[0, 0] + normal[1, 1] + 1e-9))
         squares = (inverse @ normal @ inverse.T).diagonal()[:2]
         return Step(
-            planes=np.stack([*columns, blur / blur_norm]).astype(np.float32),
+            planes=np.stack([blur / blur_norm, *columns[:3]]).astype(np.float32),
             solution=np.vstack([answer, normal @ answer - 2 * np.eye(4, 5)]),
             curve=inverse @ columns @ bends.T,
             blur_scale=2 * fineness / blur_norm,

@@ -45,7 +45,10 @@ _SEARCHED_AT_ONCE, _SEARCH_EVERY = 8, 8  # frames: a lost region must not hold u
 
 @dataclass(slots=True)
 class Tracked:
-    """(regions, 2) from each region's first picture; NaN where an axis is missing."""
+    """(regions, 2) from each region's first picture; NaN where an axis is missing.
+
+    All but ``walk_px2`` is its reader's to change.
+    """
 
     moved_px: Floats
     noise_px: Floats
@@ -129,7 +132,7 @@ class Tracker:
         fits = self._batch.fit(image, rows, self._templates, guess_px, textured)
         # Only what may have a problem is looked at more closely, which is nearly always nothing.
         suspect = fits.flat | (fits.residual_grey > _MOST_EXCESS * self._noise_grey)
-        suspect |= (fits.far_px > _MOST_FAR_PX) | (fits.blur > LARGEST_BLUR)
+        suspect |= (fits.far_px > _MOST_FAR_PX) | (fits.blur > min(LARGEST_BLUR, _CODEC_BLUR))
         suspect |= (np.abs(fits.moved_px) > LARGEST_MOTION_PX).any(axis=1)
         suspect |= ~self._mended
         if suspect.any():

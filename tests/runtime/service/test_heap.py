@@ -46,7 +46,8 @@ from runtime.service import service
 
 
 def assembled(*_, **__):
-    raise SystemExit("begun")
+    print("begun")
+    raise SystemExit
 
 
 service.keep_memory_flat = lambda: print("flat, and ", end="", flush=True)
@@ -55,12 +56,11 @@ service.Service(None, None).run(None)
 """
 
 
-def test_a_service_begins_with_that() -> None:
+def test_a_service_keeps_its_memory_flat_before_it_begins() -> None:
     answer = subprocess.run(
         [sys.executable, "-c", SERVICE],
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        check=True,
+        capture_output=True,
         text=True,
     )
     assert answer.stdout == "flat, and begun\n"
