@@ -258,7 +258,7 @@ def _growth(grown: list[Growth], length: Growth) -> Iterator[str]:
     for one in (*grown, length):
         first, last = one.points[0], one.points[-1]
         a, _, exponent = one.fit
-        fitted = f"{a:.2g} ms | {exponent:.2f} | {one.slope:.2f} | {percent(one.off_the_line, 0)}"
+        fitted = f"{a:.1f} ms | {exponent:.2f} | {one.slope:.2f} | {percent(one.off_the_line, 0)}"
         if one is length:
             fitted = "- | - | - | -"
         yield (

@@ -76,7 +76,7 @@ def write_growth(path: Path, grown: Sequence[Growth], length: Growth) -> None:
         axes.plot(amounts, [point.ms for point in one.points], "o", color=BLUE)
         between = np.linspace(amounts.min(), amounts.max(), 100)
         a, b, p = one.fit
-        axes.plot(between, a + b * between**p, color=BLUE, lw=1, label=f"{a:.2g} ms + b n^{p:.2f}")
+        axes.plot(between, a + b * between**p, color=BLUE, lw=1, label=f"{a:.1f} ms + b n^{p:.2f}")
         axes.legend(frameon=False, loc="upper left")
         _label(axes, one, f"time over {one.of}", "ms a frame")
     _memory(panels[4], length)
