@@ -33,9 +33,7 @@ _LONGEST_STEP_PX = 1.0
 _LEAST_GAIN = 0.1
 _FEWEST_BLOCKS = 12  # for the blocks' sums to tell anything
 _DARK_GREY, _SATURATED_GREY, _MOST_CLIPPED = 3, 253, 0.25
-_AT_ONCE_PX = (
-    16384  # what is worked on at once stays in a core's own cache (found with one of 2 MB)
-)
+_AT_ONCE_PX = 16384  # so that they stay in a core's own cache, which had 2 MB where this was found
 
 SATURATED = "saturated: lower the exposure"
 DARK = "too dark: raise the exposure or add light"
