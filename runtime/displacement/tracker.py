@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runtime.displacement.batch import LINEAR_PX, Batch, Fits, Problems, Rows
+from runtime.displacement.batch import LINEAR_PX, Batch, Fits, Flags, Problems, Rows
 from runtime.displacement.box import Box, Floats, Picture
 from runtime.displacement.search import is_still_there, searched_px
 from runtime.displacement.template import Template
@@ -130,15 +130,19 @@ class Tracker:
         """Of these rows, from the guesses (regions, 2); without, from the last displacements."""
         textured = LARGEST_SE_PX / self._noise_grey
         fits = self._batch.fit(image, rows, self._templates, guess_px, textured)
-        # Only what may have a problem is looked at more closely, which is nearly always nothing.
-        suspect = fits.flat | (fits.residual_grey > _MOST_EXCESS * self._noise_grey)
-        suspect |= (fits.far_px > _MOST_FAR_PX) | (fits.blur > min(LARGEST_BLUR, _CODEC_BLUR))
-        suspect |= (np.abs(fits.moved_px) > LARGEST_MOTION_PX).any(axis=1)
-        suspect |= ~self._mended
+        suspect = self._suspect(fits)
         if suspect.any():
             for row in rows[suspect[rows]].tolist():
                 fits.problem[row] = self._judged(fits, row)
         return fits
+
+    def _suspect(self, fits: Fits) -> Flags:
+        """All that ``_judged`` may refuse, which is nearly always none."""
+        suspect = fits.flat | (fits.residual_grey > _MOST_EXCESS * self._noise_grey)
+        suspect |= (fits.far_px > _MOST_FAR_PX) | (fits.blur > min(LARGEST_BLUR, _CODEC_BLUR))
+        suspect |= (np.abs(fits.moved_px) > LARGEST_MOTION_PX).any(axis=1)
+        suspect |= ~self._mended
+        return suspect
 
     def _judged(self, fits: Fits, row: int) -> str | None:
         """Why the region cannot be measured by this fit."""

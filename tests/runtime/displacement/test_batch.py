@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from benchmarks.clips import Floats, Scene, render
 from runtime.config import Region
 from runtime.displacement import LEARNED_PICTURES, Displacement, DisplacementMeter, batch
+from runtime.displacement.tracker import BLURRED, CHANGED, Tracker
 from runtime.frame import Frame
 
 WIDE, HIGH = 150, 110
@@ -46,6 +48,25 @@ def test_regions_are_measured_alike_in_portions_and_at_once(
     assert [one.valid for one in at_once[78]] == [True, True, True, False, False]
     monkeypatch.setattr(batch, "_AT_ONCE_PX", 2 * 24 * 24)
     assert measured(frames()) == at_once
+
+
+def test_a_region_that_is_not_suspected_would_not_be_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def pictures() -> Iterator[Frame]:
+        for number, frame in enumerate(frames()):
+            if number % 16 == 9:  # out of focus, by more and more
+                image = cv2.GaussianBlur(frame.image, (0, 0), 0.02 * number)
+                yield replace(frame, image=image.astype(np.uint8))
+            else:
+                yield frame
+
+    told = measured(pictures())
+    refused = {one.reason for each in told for one in each}
+    assert {BLURRED, CHANGED} < refused
+    everyone = np.ones(len(REGIONS), bool)
+    monkeypatch.setattr(Tracker, "_suspect", lambda _, fits: everyone[: len(fits.flat)])
+    assert measured(pictures()) == told
 
 
 def test_lines_that_lie_apart_are_read_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
