@@ -323,6 +323,11 @@ def test_a_source_that_is_no_file_stays_as_it_is(source: str, tmp_path: Path) ->
         ),
         (
             "height = 48",
+            "height = 48\n[vibration]\nwindow_s = 1e-308",
+            "bridge.toml:13: vibration.window_s = 1e-308: must be at least 0.001",
+        ),
+        (
+            "height = 48",
             "height = 48\n[vibration]\nlow_hz = 9.0\nhigh_hz = 8.0",
             "bridge.toml:12: vibration: low_hz = 9 must be below high_hz = 8",
         ),
