@@ -80,6 +80,7 @@ class Batch:
         self._corner_px: Whole = np.array([(box.left, box.top) for box in samples])
         self._shape = shape
         self._every = np.arange(count)
+        self._templates: list[Template | None] = [None] * count
         at_once = min(max(_AT_ONCE_PX // pixels, 1), count)
         self._parts = [slice(row, row + at_once) for row in range(0, count, at_once)]
         self._colour_32 = np.zeros((at_once, pixels, 3), np.float32)
@@ -102,11 +103,9 @@ class Batch:
         self._blur_scale = np.ones(count)
         self._noise_gain = np.full((2, count), np.inf).T
 
-    def expose(
-        self, image: Picture, templates: Sequence[Template | None], guess_px: Floats
-    ) -> Problems:
+    def expose(self, image: Picture, guess_px: Floats) -> Problems:
         """Look at all regions, near (regions, 2) displacements; why the light on each is of no use."""
-        self._aim(image, self._every, templates, guess_px)
+        self._aim(image, self._every, guess_px)
         problems: Problems = [None] * len(self._every)
         windows = self._windows(image)
         for part in self._parts:
@@ -119,21 +118,14 @@ class Batch:
                     problems[part.start + row] = _clipped(levels[row])
         return problems
 
-    def fit(
-        self,
-        image: Picture,
-        rows: Rows,
-        templates: Sequence[Template | None],
-        guess_px: Floats | None,
-        textured: Floats,
-    ) -> Fits:
+    def fit(self, image: Picture, rows: Rows, guess_px: Floats | None, textured: Floats) -> Fits:
         """Explain the pictures of ``rows``, which all have a template, beginning at ``guess_px``.
 
         None is where ``expose`` looked, which was called with this picture. Axes whose noise gain is
         not below ``textured`` (regions,) do not count as motion.
         """
         if guess_px is not None:
-            self._look_again(image, rows, templates, guess_px[rows])
+            self._look_again(image, rows, guess_px[rows])
         fits = self._solved(textured)
         moves = rows
         for _ in range(_MOST_STEPS - 1):
@@ -146,7 +138,7 @@ class Batch:
                 break
             point = self._point[moves]
             step_px = (fits.moved_px[moves] - point).clip(-_LONGEST_STEP_PX, _LONGEST_STEP_PX)
-            self._look_again(image, moves, templates, point + step_px)
+            self._look_again(image, moves, point + step_px)
             fits = self._solved(textured)
         lost = (fits.gain < _LEAST_GAIN) | self._outside
         if lost.any():
@@ -177,17 +169,12 @@ class Batch:
         excess[tells] = squares[tells] / white**2
         return excess
 
-    def forget(self, row: int) -> None:
-        """The region has another template now."""
+    def renew(self, row: int, template: Template) -> None:
+        """The region has this template from now on."""
+        self._templates[row] = template
         self._point[row] = np.nan
 
-    def _aim(
-        self,
-        image: Picture,
-        rows: Rows,
-        templates: Sequence[Template | None],
-        guess_px: Floats,
-    ) -> list[int]:
+    def _aim(self, image: Picture, rows: Rows, guess_px: Floats) -> list[int]:
         """Take the steps whose linearisation points are nearest to the guesses (rows, 2).
 
         Returns the rows whose steps are others than before.
@@ -206,7 +193,7 @@ class Batch:
         self._point[changed] = point
         turned: list[int] = changed.tolist()
         for row, (x, y) in zip(turned, (point - whole).tolist(), strict=True):
-            template = templates[row]
+            template = self._templates[row]
             if template is None:
                 self._point[row] = np.nan  # it is looked at, and cannot be fitted
                 continue
@@ -240,15 +227,9 @@ class Batch:
         np.matmul(planes, difference[:, :, None], out=self._products[part])
         return levels
 
-    def _look_again(
-        self,
-        image: Picture,
-        rows: Rows,
-        templates: Sequence[Template | None],
-        guess_px: Floats,
-    ) -> None:
+    def _look_again(self, image: Picture, rows: Rows, guess_px: Floats) -> None:
         """Look where the guesses (rows, 2) are now, at the rows that were not looked at there."""
-        changed = self._aim(image, rows, templates, guess_px)
+        changed = self._aim(image, rows, guess_px)
         if changed:
             windows = self._windows(image)
             few = 2 * len(changed) <= len(self._every)

@@ -8,7 +8,6 @@ import numpy as np
 from runtime.displacement.batch import LINEAR_PX, Batch, Fits, Flags, Problems, Rows
 from runtime.displacement.box import Box, Floats, Picture
 from runtime.displacement.search import is_still_there, searched_px
-from runtime.displacement.template import Template
 from runtime.displacement.template_keeper import (
     CODED_NS,
     FOLLOW_EVERY_NS,
@@ -70,7 +69,6 @@ class Tracker:
         self._samples = tuple(samples)
         self._batch = Batch(samples)
         self._keepers = [TemplateKeeper(*boxes) for boxes in zip(patches, samples, strict=True)]
-        self._templates: list[Template | None] = [None] * count
         # Of two axes by regions in memory, which numpy is quicker with than with pairs.
         self._last_px: Floats = np.zeros((2, count)).T
         self._inflation: Floats = np.ones((2, count)).T
@@ -89,7 +87,7 @@ class Tracker:
     def measure(self, image: Picture, t_ns: int, *, coded: bool = False) -> Tracked:
         """Every region's place in this picture, which may be of ``coded`` video."""
         self._frames += 1
-        problem = self._batch.expose(image, self._templates, self._last_px)
+        problem = self._batch.expose(image, self._last_px)
         goes_on = self._begun & (self._mended | (self._refused <= LEARNED_PICTURES))
         rows = _fine(np.flatnonzero(goes_on), problem)
         begins = _fine(np.flatnonzero(~goes_on), problem)
@@ -110,7 +108,7 @@ class Tracker:
         if lost:
             guess_px = self._last_px.copy()
             for row in lost:
-                template = self._templates[row]
+                template = self._keepers[row].template
                 assert template is not None
                 reach_px = int(LARGEST_MOTION_PX) + 1
                 guess_px[row] = searched_px(image, template.samples, self._samples[row], reach_px)
@@ -129,7 +127,7 @@ class Tracker:
     def _fit(self, image: Picture, rows: Rows, guess_px: Floats | None = None) -> Fits:
         """Of these rows, from the guesses (regions, 2); without, from the last displacements."""
         textured = LARGEST_SE_PX / self._noise_grey
-        fits = self._batch.fit(image, rows, self._templates, guess_px, textured)
+        fits = self._batch.fit(image, rows, guess_px, textured)
         suspect = self._suspect(fits)
         if suspect.any():
             for row in rows[suspect[rows]].tolist():
@@ -188,7 +186,7 @@ class Tracker:
         for row in excusable:
             turn = (self._frames + row) % _SEARCH_EVERY == 0
             if turn or (not self._shaded[row] and self._refused[row] < _SEARCHED_AT_ONCE):
-                template = self._templates[row]
+                template = self._keepers[row].template
                 assert template is not None
                 self._shaded[row] = is_still_there(
                     image, template.samples, self._samples[row], fits.moved_px[row]
@@ -295,13 +293,12 @@ class Tracker:
     def _renew(self, row: int) -> None:
         """The keeper has made another template."""
         keeper = self._keepers[row]
-        template = self._templates[row] = keeper.template
-        assert template is not None
+        assert keeper.template is not None
         self._begun[row] = True
         self._walk_px2[row] = keeper.walk_px2
         self._noise_grey[row] = keeper.noise_grey
-        self._texture_grey[row] = template.texture_grey
-        self._batch.forget(row)
+        self._texture_grey[row] = keeper.template.texture_grey
+        self._batch.renew(row, keeper.template)
 
 
 def _fine(rows: Rows, problem: Problems) -> Rows:
